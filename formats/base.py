@@ -1,0 +1,113 @@
+"""The contract of a format module.
+
+A format is a module with one public constant that satisfies `Format`; `lake.formats.registry` lists them. A format
+of which regions can be asked also satisfies `RegionFormat`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from lake.formats.reader import ByteReader
+from lake.segments import Plan
+
+__all__ = ["Format", "IndexKind", "RegionFile", "RegionFormat"]
+
+
+class Format(Protocol):
+    """What a lake knows of a kind of file."""
+
+    @property
+    def name(self) -> str:
+        """The field's own word, upper case where the field writes it so: ``BAM``, ``VCF``, ``mzML``."""
+        ...
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Usual endings of file names, longest first, with the dot."""
+        ...
+
+    def check(self, reader: ByteReader) -> list[str]:
+        """Cheap checks (block chain, end marker, header): what is wrong, one sentence each; empty when sound.
+
+        Never raises on damaged input; never reads the whole file's content beyond what it needs.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKind:
+    """A companion index: how it is called and where it is found beside its file."""
+
+    kind: str
+    """``bai``, ``csi``, ``tbi``, …: also the artifact's kind."""
+    suffixes: tuple[str, ...]
+    """What is appended to the file's name: ``.bai``. ``^.bai`` replaces the last suffix (``s1.bai`` for ``s1.bam``)."""
+
+
+class RegionFile(Protocol):
+    """One object opened for region queries. Safe for use by several threads."""
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Length in bases by contig name, in the order of the header."""
+        ...
+
+    def plan(self, regions: Sequence[str]) -> Plan:
+        """Compile regions (samtools notation) into a plan: every record once, in file order.
+
+        Raises:
+            InvalidRegion: cannot be parsed, unknown contig, reversed.
+            FormatError: the file or the index is damaged where the query must look.
+        """
+        ...
+
+
+@runtime_checkable
+class RegionFormat(Format, Protocol):
+    """A format of which regions can be asked."""
+
+    @property
+    def planner(self) -> str:
+        """Version of planner and encoder; part of a slice's identity."""
+        ...
+
+    @property
+    def indexes(self) -> tuple[IndexKind, ...]:
+        """Companion indexes that can be adopted, preferred one first."""
+        ...
+
+    @property
+    def table_kind(self) -> str | None:
+        """Kind of the derived table that speeds queries up (``bgzf-blocks/1``), or None."""
+        ...
+
+    def check_index(self, reader: ByteReader, kind: str, index: bytes) -> str | None:
+        """Why the index cannot belong to the object (one sentence), or None when it can be adopted."""
+        ...
+
+    def indexable(self, reader: ByteReader) -> str | None:
+        """Why no index can be made for the object (unsorted, no contigs, …), or None."""
+        ...
+
+    def build_index(self, path: Path, out: Path, threads: int) -> str:
+        """Write an index of the file at ``path`` to ``out``; returns its kind.
+
+        Raises:
+            FormatError: the file cannot be indexed; the message says why.
+        """
+        ...
+
+    def build_table(self, reader: ByteReader, index: bytes | None) -> bytes:
+        """The derived table of ``table_kind``."""
+        ...
+
+    def open(self, reader: ByteReader, *, kind: str | None, index: bytes | None, table: bytes | None) -> RegionFile:
+        """Open for queries. Without index and table, queries scan the file."""
+        ...

@@ -1,0 +1,1 @@
+"""regionlake: a data lake for scientific files with region-aware access."""

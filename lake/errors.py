@@ -1,0 +1,130 @@
+"""The one hierarchy of errors, grouped by what a handler would do about them.
+
+    LakeError
+    ├── NotALake            FileNotFoundError   no lake at this place
+    ├── UnsupportedVersion  RuntimeError        the lake is newer than this software
+    ├── LakeLocked          TimeoutError        another process holds the journal for too long
+    ├── NotFound            FileNotFoundError   no such path, ref, object or attribute
+    ├── AlreadyExists       FileExistsError     the name is taken
+    ├── IsDirectory         IsADirectoryError   a file was asked for
+    ├── NotDirectory        NotADirectoryError  a directory was asked for
+    ├── ReadOnly            PermissionError     a tag, a past commit, a read-only lake
+    ├── Conflict            RuntimeError        somebody else committed first: read again, retry
+    ├── InvalidPath         ValueError          not a path that a lake can hold
+    ├── InvalidRef          ValueError          not a ref
+    ├── InvalidRegion       ValueError          not a region of this file
+    ├── InvalidInput        ValueError          any other argument that cannot be used
+    ├── FormatError         ValueError          the bytes are not what the format demands
+    ├── Unsupported         ValueError          understood, but not something that can be answered
+    ├── SourceChanged       OSError             a file changed or vanished while it was read
+    ├── StorageError        OSError             the disk or the object store failed
+    └── DamagedObject       OSError             stored bytes no longer match their digest
+
+Each class is also the builtin that a caller would expect, so ``except FileNotFoundError`` works. A message is
+one line: what happened, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExists",
+    "Conflict",
+    "DamagedObject",
+    "FormatError",
+    "InvalidInput",
+    "InvalidPath",
+    "InvalidRef",
+    "InvalidRegion",
+    "IsDirectory",
+    "LakeError",
+    "LakeLocked",
+    "NotALake",
+    "NotDirectory",
+    "NotFound",
+    "ReadOnly",
+    "SourceChanged",
+    "StorageError",
+    "Unsupported",
+    "UnsupportedVersion",
+]
+
+
+class LakeError(Exception):
+    """Base of every error that regionlake raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    """Stable, append-only word for programs; never renamed."""
+
+
+class NotALake(LakeError, FileNotFoundError):
+    code = "not-a-lake"
+
+
+class UnsupportedVersion(LakeError, RuntimeError):
+    code = "unsupported-version"
+
+
+class LakeLocked(LakeError, TimeoutError):
+    code = "locked"
+
+
+class NotFound(LakeError, FileNotFoundError):
+    code = "not-found"
+
+
+class AlreadyExists(LakeError, FileExistsError):
+    code = "already-exists"
+
+
+class IsDirectory(LakeError, IsADirectoryError):
+    code = "is-directory"
+
+
+class NotDirectory(LakeError, NotADirectoryError):
+    code = "not-directory"
+
+
+class ReadOnly(LakeError, PermissionError):
+    code = "read-only"
+
+
+class Conflict(LakeError, RuntimeError):
+    code = "conflict"
+
+
+class InvalidPath(LakeError, ValueError):
+    code = "invalid-path"
+
+
+class InvalidRef(LakeError, ValueError):
+    code = "invalid-ref"
+
+
+class InvalidRegion(LakeError, ValueError):
+    code = "invalid-region"
+
+
+class InvalidInput(LakeError, ValueError):
+    code = "invalid-input"
+
+
+class FormatError(LakeError, ValueError):
+    code = "format"
+
+
+class Unsupported(LakeError, ValueError):
+    code = "unsupported"
+
+
+class SourceChanged(LakeError, OSError):
+    code = "source-changed"
+
+
+class StorageError(LakeError, OSError):
+    code = "storage"
+
+
+class DamagedObject(LakeError, OSError):
+    code = "damaged"

@@ -1,0 +1,1 @@
+"""The record of truth: commits, refs, entries, objects, leases."""
