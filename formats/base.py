@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lake.formats.reader import ByteReader
+from lake.formats.region import Region
 from lake.segments import Plan
 
 __all__ = ["Format", "IndexKind", "RegionFile", "RegionFormat"]
@@ -59,8 +60,11 @@ class RegionFile(Protocol):
         """Length in bases by contig name, in the order of the header."""
         ...
 
-    def plan(self, regions: Sequence[str]) -> Plan:
+    def plan(self, regions: Sequence[str], targets: Sequence[Region] | None = None) -> Plan:
         """Compile regions (samtools notation) into a plan: every record once, in file order.
+
+        Without regions and targets: the whole file. ``targets``, of a BED file, narrow the regions to what both
+        select; alone, they are the regions.
 
         Raises:
             InvalidRegion: cannot be parsed, unknown contig, reversed.

@@ -17,6 +17,7 @@
     ├── FormatError         ValueError          the bytes are not what the format demands
     ├── Unsupported         ValueError          understood, but not something that can be answered
     ├── SourceChanged       OSError             a file changed or vanished while it was read
+    ├── Unreadable          OSError             a file outside the lake cannot be read
     ├── StorageError        OSError             the disk or the object store failed
     └── DamagedObject       OSError             stored bytes no longer match their digest
 
@@ -46,6 +47,7 @@ __all__ = [
     "ReadOnly",
     "SourceChanged",
     "StorageError",
+    "Unreadable",
     "Unsupported",
     "UnsupportedVersion",
 ]
@@ -120,6 +122,10 @@ class Unsupported(LakeError, ValueError):
 
 class SourceChanged(LakeError, OSError):
     code = "source-changed"
+
+
+class Unreadable(LakeError, OSError):
+    code = "unreadable"
 
 
 class StorageError(LakeError, OSError):

@@ -88,6 +88,14 @@ class Batch(Protocol):
         """
         ...
 
+    def open(self, staged: Staged) -> BinaryIO:
+        """Something staged and not yet published as a seekable, read-only file: for checks before it is kept."""
+        ...
+
+    def drop(self, staged: Staged) -> None:
+        """Take something staged out of the batch and remove it at once."""
+        ...
+
     def publish(self) -> list[Stored]:
         """Make everything staged so far durable under its digest, in the order of the puts.
 

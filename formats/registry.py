@@ -1,0 +1,66 @@
+"""Every format module by name, loaded when first asked for; and the companions that lie beside files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple, cast
+
+from lake.formats.base import Format, RegionFormat
+
+__all__ = ["FORMATS", "Companion", "companion", "get_format", "region_format"]
+
+FORMATS: dict[str, str] = {
+    "BAM": "lake.formats.bam:BAM",
+}
+"""Where a format's constant is, ``module:attribute``, by the name that detection gives."""
+
+_COMPANIONS: dict[str, tuple[str, ...]] = {
+    "bai": (".bam",),
+    "crai": (".cram",),
+    "csi": (".bam", ".bcf", ".vcf.gz", ".bed.gz", ".gff.gz", ".gff3.gz", ".gtf.gz", ".sam.gz"),
+    "fai": (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fastq", ".fq", ".fastq.gz", ".fq.gz"),
+    "gzi": (".gz", ".bgz", ".bam", ".bcf"),
+    "tbi": (".vcf.gz", ".bed.gz", ".gff.gz", ".gff3.gz", ".gtf.gz", ".sam.gz"),
+}
+"""Suffixes of the files that an index of a kind can belong to, for indexes named without them (``s1.bai``)."""
+
+
+@cache
+def get_format(name: str) -> Format | None:
+    """The format of that name, or None when nothing is known of it beyond its name.
+
+    A listed module that cannot be loaded raises: a format must not vanish silently.
+    """
+    where = FORMATS.get(name)
+    if where is None:
+        return None
+    module, _, attribute = where.partition(":")
+    return cast("Format", getattr(import_module(module), attribute))
+
+
+def region_format(name: str) -> RegionFormat | None:
+    """The format of that name when regions of it can be asked, else None."""
+    found = get_format(name)
+    return found if isinstance(found, RegionFormat) else None
+
+
+class Companion(NamedTuple):
+    """A name that belongs to an index of another file."""
+
+    kind: str
+    """``bai``, ``csi``, ``crai``, ``tbi``, ``fai`` or ``gzi``."""
+    owners: tuple[str, ...]
+    """Paths that the file may have, best first: ``s1.bam`` for ``s1.bam.bai``, and also for ``s1.bai``."""
+
+
+def companion(path: str) -> Companion | None:
+    """What index a path is by its suffix, and of which file; None for any other path."""
+    stem, dot, ending = path.rpartition(".")
+    kind = ending.lower()
+    suffixes = _COMPANIONS.get(kind)
+    if not dot or suffixes is None or not stem.rpartition("/")[2]:
+        return None
+    if stem.lower().endswith(suffixes):
+        return Companion(kind, (stem,))
+    return Companion(kind, (stem, *(stem + suffix for suffix in suffixes)))

@@ -1,0 +1,108 @@
+"""Things derived from objects, small ones inside the journal, big ones as objects of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lake.digest import Digest
+from lake.errors import FormatError, LakeError, NotFound
+from lake.formats.base import RegionFormat
+from lake.journal.base import Artifact, ObjectRecord
+from lake.objects import ObjectReader
+from lake.repository import Repository
+
+__all__ = [
+    "ADOPTED",
+    "INLINE_LIMIT",
+    "artifact_bytes",
+    "build_index",
+    "find_index",
+    "index_paths",
+    "keep_artifact",
+    "pack_artifact",
+]
+
+ADOPTED = "adopted"
+"""Code of an index that came with the data and passed the check."""
+
+INLINE_LIMIT = 64 << 10
+"""Bytes up to which an artifact lives in the journal."""
+
+
+def pack_artifact(
+    repo: Repository, digest: Digest, kind: str, code: str, body: bytes
+) -> tuple[Artifact, list[ObjectRecord]]:
+    """An artifact ready to be registered; the bytes of a big one are durable as an object when this returns."""
+    if len(body) <= INLINE_LIMIT:
+        return Artifact(digest, kind, code, body=body), []
+    with repo.store.batch(repo.session()) as batch:
+        staged = batch.put_stream(io.BytesIO(body))
+        stored = batch.publish()[0]
+    record = ObjectRecord(staged.digest, staged.size, kind, stored.location)
+    return Artifact(digest, kind, code, target=staged.digest), [record]
+
+
+def keep_artifact(repo: Repository, digest: Digest, kind: str, code: str, body: bytes) -> None:
+    """Register an artifact outside of any commit; where the lake cannot be written it is simply not kept."""
+    if repo.readonly:
+        return
+    artifact, records = pack_artifact(repo, digest, kind, code, body)
+    repo.journal.add_artifacts([artifact], records)
+
+
+def artifact_bytes(repo: Repository, artifact: Artifact) -> bytes:
+    """
+    Raises:
+        NotFound, DamagedObject: the object that holds the bytes is gone or damaged.
+    """
+    if artifact.body is not None:
+        return artifact.body
+    if artifact.target is None:
+        raise NotFound(f"artifact {artifact.kind} of b3:{artifact.object} has neither body nor object")
+    reader = repo.shelf.reader(artifact.target)
+    return reader.read(0, reader.size)
+
+
+def find_index(repo: Repository, form: RegionFormat, artifacts: Iterable[Artifact]) -> tuple[str, bytes] | None:
+    """Kind and bytes of the best index among an object's artifacts; one that cannot be read counts as absent."""
+    by_kind: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        by_kind.setdefault(artifact.kind, []).append(artifact)
+    for index in form.indexes:
+        for artifact in by_kind.get(index.kind, ()):
+            try:
+                return index.kind, artifact_bytes(repo, artifact)
+            except LakeError:
+                # It can be made again: a lost index must not cost the data its regions.
+                continue
+    return None
+
+
+def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> tuple[str, bytes]:
+    """Make an index of a stored object.
+
+    Raises:
+        FormatError: it cannot be indexed, and why.
+    """
+    path = repo.store.local_path(reader.record.location)
+    if path is None:
+        raise FormatError(f"object b3:{reader.source} has no plain file to index")
+    with repo.scratch() as folder:
+        out = folder / "index"
+        kind = form.build_index(path, out, threads=max(1, os.cpu_count() or 1))
+        return kind, out.read_bytes()
+
+
+def index_paths(form: RegionFormat, path: str) -> Sequence[tuple[str, str]]:
+    """Where the companion indexes of a file may lie: (kind, path), best first."""
+    found = []
+    for index in form.indexes:
+        for suffix in index.suffixes:
+            if suffix.startswith("^"):
+                found.append((index.kind, str(Path(path).with_suffix("")) + suffix[1:]))
+            else:
+                found.append((index.kind, path + suffix))
+    return found

@@ -1,0 +1,217 @@
+"""What can be typed after ``lake``. Commands are bound by name, so that help needs none of their modules."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__all__ = ["make_parser"]
+
+
+def _bound(name: str) -> Callable[[argparse.Namespace], int]:
+    module, _, function = name.partition(":")
+
+    def run(arguments: argparse.Namespace) -> int:
+        status: int = getattr(import_module(f"lake.cli.{module}"), function)(arguments)
+        return status
+
+    return run
+
+
+class _Commands:
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._actions = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    def add(self, name: str, run: str, summary: str, **options: Any) -> argparse.ArgumentParser:
+        command = self._actions.add_parser(name, help=summary, description=summary, **options)
+        command.set_defaults(run=_bound(run))
+        return command
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lake",
+        description="A data lake for scientific files that answers a region of a file with a small, exact file.",
+        epilog="Paths in the lake may start with @REF/ (a branch, a tag, a commit number, main~2, main@{2026-11-20}).",
+    )
+    parser.add_argument("-C", dest="root", metavar="DIR", help="the lake (else LAKE_ROOT, else the nearest one upward)")
+    parser.add_argument("--version", action="version", version=f"regionlake {version('regionlake')}")
+    commands = _Commands(parser)
+    _add_store_commands(commands)
+    _add_look_commands(commands)
+    _add_edit_commands(commands)
+    _add_history_commands(commands)
+    _add_care_commands(commands)
+    return parser
+
+
+def _add_store_commands(commands: _Commands) -> None:
+    init = commands.add("init", "store:init", "make a new lake")
+    init.add_argument("directory", nargs="?", default=".", metavar="DIR")
+
+    put = commands.add("put", "store:put", "store files, directories or standard input (-) as one commit, like cp -r")
+    put.add_argument("paths", nargs="+", metavar="PATH", help="local files; the last is the destination in the lake")
+    put.add_argument(
+        "--meta", action="append", default=[], metavar="KEY=VALUE", help="attribute for every file (again for more)"
+    )
+    how = put.add_mutually_exclusive_group()
+    how.add_argument(
+        "--move", action="store_const", dest="method", const="move", help="take the files themselves; the sources go"
+    )
+    how.add_argument(
+        "--reflink", action="store_const", dest="method", const="reflink", help="share blocks where the filesystem can"
+    )
+    put.add_argument("--no-index", action="store_true", help="put off building missing indexes until first use")
+    put.add_argument("--strict", action="store_true", help="refuse unknown formats, damage and misleading names")
+    put.add_argument("--all-or-nothing", action="store_true", help="store nothing unless every file can be stored")
+    put.add_argument("--checksums", action="store_true", help="keep md5 and sha256 too")
+    put.add_argument("--manifest", metavar="FILE", help="check contents against a file of md5sum or sha256sum")
+    put.add_argument("-m", "--message", metavar="TEXT", help="message of the commit")
+    put.add_argument("-v", "--verbose", action="store_true", help="a line a file")
+    _ref_and_json(put)
+
+    get = commands.add("get", "store:get", "copy files or directories out, verified, like cp -r")
+    get.add_argument("paths", nargs="+", metavar="PATH", help="paths in the lake; the last is the local destination")
+    get.add_argument(
+        "--link",
+        choices=["hard", "sym", "reflink"],
+        help="names without copies; hard: whoever owns the name can still rewrite the lake's object",
+    )
+    _ref_and_json(get)
+
+    cat = commands.add("cat", "store:cat", "write files to standard output, verified")
+    cat.add_argument("paths", nargs="+", metavar="PATH")
+    _ref(cat)
+
+    cut = commands.add("slice", "store:cut", "cut regions out of files: same records as samtools view, bytes untouched")
+    cut.add_argument(
+        "arguments",
+        nargs="+",
+        metavar="PATH… REGION",
+        help="files in the lake, then regions: chr1 chr1:1,000-2,000 '*'",
+    )
+    cut.add_argument("-L", "--targets", metavar="BED", help="regions of a BED file")
+    cut.add_argument(
+        "-o", "--output", default="-", metavar="FILE|-|DIR/", help="where to; several files need a directory"
+    )
+    cut.add_argument("--write-index", action="store_true", help="index every file written")
+    _ref(cut)
+
+    index = commands.add("index", "store:index", "make the indexes and tables that regions profit from")
+    index.add_argument("paths", nargs="+", metavar="PATH")
+    _ref(index)
+
+
+def _add_look_commands(commands: _Commands) -> None:
+    ls = commands.add("ls", "look:ls", "list paths")
+    ls.add_argument("paths", nargs="*", default=[""], metavar="PATH")
+    ls.add_argument("-l", "--long", action="store_true", help="format, size, time, digest")
+    ls.add_argument("-R", "--recursive", action="store_true", help="everything below")
+    ls.add_argument("-H", "--human", action="store_true", help="sizes in kB, MB, GB")
+    _ref_and_json(ls)
+
+    stat = commands.add("stat", "look:stat", "everything known of a path")
+    stat.add_argument("paths", nargs="+", metavar="PATH")
+    stat.add_argument("--chunks", action="store_true", help="the chunk map too")
+    _ref_and_json(stat)
+
+    path = commands.add(
+        "path", "look:path", "print the plain local file that holds a path's bytes (read it, never write it)"
+    )
+    path.add_argument("paths", nargs="+", metavar="PATH")
+    _ref(path)
+
+
+def _add_edit_commands(commands: _Commands) -> None:
+    mkdir = commands.add("mkdir", "edit:mkdir", "make directories that exist without files")
+    mkdir.add_argument("paths", nargs="+", metavar="PATH")
+    mkdir.add_argument("-p", "--parents", action="store_true", help="no error when it exists")
+    _ref(mkdir)
+
+    mv = commands.add("mv", "edit:mv", "rename; attributes go along")
+    mv.add_argument("paths", nargs="+", metavar="PATH")
+    _ref(mv)
+
+    cp = commands.add("cp", "edit:cp", "copy inside the lake; no bytes are copied")
+    cp.add_argument("paths", nargs="+", metavar="PATH")
+    cp.add_argument("-r", "-R", "--recursive", action="store_true", help="directories too")
+    _ref(cp)
+
+    rm = commands.add("rm", "edit:rm", "remove; history keeps what was there")
+    rm.add_argument("paths", nargs="+", metavar="PATH")
+    rm.add_argument("-r", "-R", "--recursive", action="store_true", help="directories too")
+    _ref(rm)
+
+    restore = commands.add("restore", "edit:restore", "make paths what they were")
+    restore.add_argument("paths", nargs="+", metavar="PATH")
+    restore.add_argument(
+        "--from", dest="source", required=True, metavar="REF", help="main~1, v1, 17, main@{2026-11-20}"
+    )
+    _ref(restore)
+
+    meta = commands.add("meta", "edit:meta_get", "attributes of paths")
+    actions = meta.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    show = actions.add_parser("get", help="print attributes")
+    show.add_argument("path", metavar="PATH")
+    show.add_argument("key", nargs="?", metavar="KEY")
+    show.set_defaults(run=_bound("edit:meta_get"))
+    _ref_and_json(show)
+    change = actions.add_parser("set", help="set attributes")
+    change.add_argument(
+        "arguments", nargs="+", metavar="PATH… KEY=VALUE", help="VALUE is typed by its look; KEY:str=7 says so"
+    )
+    change.set_defaults(run=_bound("edit:meta_set"))
+    _ref(change)
+    drop = actions.add_parser("rm", help="remove attributes")
+    drop.add_argument("path", metavar="PATH")
+    drop.add_argument("keys", nargs="+", metavar="KEY")
+    drop.set_defaults(run=_bound("edit:meta_rm"))
+    _ref(drop)
+
+
+def _add_history_commands(commands: _Commands) -> None:
+    log = commands.add("log", "history:log", "commits, newest first")
+    log.add_argument("path", nargs="?", metavar="PATH", help="only those that changed it")
+    log.add_argument("-n", "--limit", type=int, metavar="N", help="at most so many")
+    _ref_and_json(log)
+
+    branch = commands.add("branch", "history:branch", "list, make or delete branches")
+    branch.add_argument("name", nargs="?", metavar="NAME")
+    branch.add_argument("start", nargs="?", metavar="REF", help="where it forks (main)")
+    branch.add_argument("-d", "--delete", action="store_true", help="delete NAME")
+    _ref_and_json(branch)
+
+    tag = commands.add("tag", "history:tag", "list, make or delete tags")
+    tag.add_argument("name", nargs="?", metavar="NAME")
+    tag.add_argument("target", nargs="?", metavar="REF", help="what it names (main)")
+    tag.add_argument("-d", "--delete", action="store_true", help="delete NAME")
+    _ref_and_json(tag)
+
+    diff = commands.add("diff", "history:diff", "what changed between two refs")
+    diff.add_argument("old", metavar="OLD")
+    diff.add_argument("new", nargs="?", metavar="NEW", help="main unless said otherwise")
+    diff.add_argument("path", nargs="?", default="", metavar="PATH", help="only below it")
+    _ref_and_json(diff)
+
+
+def _add_care_commands(commands: _Commands) -> None:
+    fsck = commands.add("fsck", "care:fsck", "check the journal against the objects, and every byte against its digest")
+    fsck.add_argument("--json", action="store_true")
+
+    demo = commands.add("demo", "care:demo", "make a small lake, fill it, slice and query it, and show how")
+    demo.add_argument("directory", nargs="?", metavar="DIR", help="where (a new directory; else a temporary one)")
+    demo.add_argument("--data", nargs="+", default=[], metavar="FILE", help="your own files instead of made ones")
+
+
+def _ref(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ref", metavar="REF", help="read or write at this branch (or read at any ref) instead of main"
+    )
+
+
+def _ref_and_json(command: argparse.ArgumentParser) -> None:
+    _ref(command)
+    command.add_argument("--json", action="store_true", help="the answer as JSON")

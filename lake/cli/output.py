@@ -1,0 +1,131 @@
+"""How answers look on a terminal, in a pipe and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from lake.errors import InvalidInput
+from lake.journal.base import Entry, Json, Kind
+from lake.lake import Lake
+
+__all__ = ["attributes", "digest_text", "entry_json", "human", "open_lake", "print_json", "table", "when"]
+
+# Leading zeros and exponents stay text: sample barcodes such as 007 and 1E5 are no numbers.
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
+_TYPES = ("str", "int", "float", "bool", "json")
+
+
+def open_lake(arguments: argparse.Namespace) -> Lake:
+    """The lake that the command line chooses, at the ref that it chooses."""
+    return Lake.open_at(arguments.root, ref=getattr(arguments, "ref", None) or "main")
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
+    print()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def attributes(pairs: Sequence[str]) -> dict[str, Json]:
+    """``KEY=VALUE`` pairs. What looks like a number, ``true`` or ``false`` is one; ``KEY:TYPE=VALUE`` says the type.
+
+    Raises:
+        InvalidInput: no ``=``, no key, or a value that is not of its type.
+    """
+    parsed: dict[str, Json] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise InvalidInput(f"not an attribute: {pair!r}: write KEY=VALUE")
+        name, colon, kind = key.rpartition(":")
+        if colon and kind in _TYPES and name:
+            parsed[name] = _typed(name, kind, text)
+        else:
+            parsed[key] = _guessed(text)
+    return parsed
+
+
+def _guessed(text: str) -> Json:
+    if text in ("true", "false"):
+        return text == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _typed(key: str, kind: str, text: str) -> Json:
+    try:
+        match kind:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "bool":
+                return {"true": True, "false": False}[text.lower()]
+            case "json":
+                value: Json = json.loads(text)
+                return value
+    except (ValueError, KeyError):
+        raise InvalidInput(f"attribute {key}: {text!r} is not of type {kind}") from None
+    return text
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "path": entry.path,
+        "type": "file" if entry.kind == Kind.FILE else "directory",
+        "size": entry.size,
+        "format": entry.format,
+        "digest": entry.digest.hex() if entry.digest is not None else None,
+        "modified": when(entry.modified) if entry.modified else None,
+        "commit": entry.commit or None,
+        "attributes": entry.attributes,
+    }
+
+
+def digest_text(digest: str) -> str:
+    """Short on a terminal, whole in a pipe."""
+    return digest[:12] if sys.stdout.isatty() else digest
+
+
+def when(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def human(size: int) -> str:
+    """Bytes in decimal units, three significant digits."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if value < 999.5 or unit == "PB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
+    """Print rows in columns; those in ``right`` are flush right."""
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if n in right else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())

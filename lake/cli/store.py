@@ -1,0 +1,148 @@
+"""Commands that move bytes: ``init``, ``put``, ``get``, ``cat``, ``slice``, ``index``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lake.cli.output import attributes, human, open_lake, print_json
+from lake.errors import InvalidInput, NotDirectory
+from lake.lake import Lake, PutReport
+from lake.objects import iter_chunks
+from lake.progress import progress_for_terminal
+
+__all__ = ["cat", "cut", "get", "index", "init", "put"]
+
+_LISTED = 20
+"""Files up to which `put` prints a line each without being asked."""
+
+
+def init(arguments: argparse.Namespace) -> int:
+    with Lake.init(arguments.root or arguments.directory) as lk:
+        print(f"made a lake at {lk.root}")
+    return 0
+
+
+def put(arguments: argparse.Namespace) -> int:
+    sources, destination = arguments.paths[:-1], arguments.paths[-1]
+    if not sources:
+        sources, destination = [destination], ""
+    with open_lake(arguments) as lk:
+        report = lk.put(
+            sources,
+            destination,
+            meta=attributes(arguments.meta),
+            method=arguments.method or "copy",
+            index=not arguments.no_index,
+            strict=arguments.strict,
+            all_or_nothing=arguments.all_or_nothing,
+            checksums=arguments.checksums,
+            manifest=arguments.manifest,
+            message=arguments.message,
+            progress=progress_for_terminal(),
+        )
+    if arguments.json:
+        print_json(
+            {
+                "commit": report.commit.seq if report.commit is not None else None,
+                "items": [item.as_json() for item in report.items],
+            }
+        )
+    else:
+        _print_report(report, arguments.verbose)
+    for item in report.items:
+        for warning in item.warnings:
+            print(f"lake: warning: {item.path}: {warning}", file=sys.stderr)
+    for item in report.failed:
+        print(f"lake: error: {item.error}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _print_report(report: PutReport, verbose: bool) -> None:
+    stored = report.stored
+    if verbose or len(stored) <= _LISTED:
+        for item in stored:
+            state = "healed" if item.healed else "stored" if item.new else "known already, no second copy"
+            index = f", {item.index}" if item.index else ""
+            print(f"{item.path}  {item.format}  {human(item.size)}  {state}{index}")
+    known = sum(not item.new for item in stored)
+    commit = f"commit {report.commit.seq}" if report.commit is not None else "nothing committed"
+    repeated = f", {known} of them known already" if known else ""
+    print(f"{len(stored)} files, {human(sum(item.size for item in stored))}{repeated}: {commit}")
+
+
+def get(arguments: argparse.Namespace) -> int:
+    *given, destination = arguments.paths
+    if not given:
+        given, destination = [destination], "."
+    with open_lake(arguments) as lk:
+        paths = [path for name in given for path in lk.expand(name)]
+        if len(paths) > 1 and not destination.endswith("/"):
+            if Path(destination).exists() and not Path(destination).is_dir():
+                raise NotDirectory(f"{destination} is not a directory: {len(paths)} files need one")
+            destination += "/"
+        bar = progress_for_terminal()
+        written = [file for path in paths for file in lk.get(path, destination, link=arguments.link, progress=bar)]
+    if arguments.json:
+        print_json([str(file) for file in written])
+    return 0
+
+
+def cat(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        for path in (path for name in arguments.paths for path in lk.expand(name)):
+            for piece in iter_chunks(lk.reader(path)):
+                sys.stdout.buffer.write(piece)
+    return 0
+
+
+def cut(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        paths, regions = _paths_and_regions(lk, arguments.arguments)
+        folder = arguments.output.endswith("/") or (arguments.output != "-" and Path(arguments.output).is_dir())
+        if len(paths) > 1 and not folder:
+            raise InvalidInput(f"{len(paths)} files need a directory: -o DIR/")
+        if arguments.output == "-" and arguments.write_index:
+            raise InvalidInput("--write-index needs a file: -o FILE or -o DIR/")
+        if arguments.output == "-" and sys.stdout.isatty():
+            raise InvalidInput("the slice is binary and standard output is a terminal: write it to a file with -o FILE")
+        names = _output_names(paths)
+        for path in paths:
+            answer = lk.slice(path, regions, targets=arguments.targets)
+            if arguments.output == "-":
+                for piece in answer.iter_bytes():
+                    sys.stdout.buffer.write(piece)
+                continue
+            target = Path(arguments.output, names[path]) if folder else Path(arguments.output)
+            lk.save(answer, target, write_index=arguments.write_index)
+    return 0
+
+
+def _paths_and_regions(lk: Lake, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Arguments are files as long as they name files of the lake; regions begin with the first that does not."""
+    paths = lk.expand(arguments[0])
+    count = 1
+    while count < len(arguments):
+        more = [path for path in lk.expand(arguments[count]) if lk.exists(path)]
+        if not more:
+            break
+        paths.extend(more)
+        count += 1
+    return list(dict.fromkeys(paths)), arguments[count:]
+
+
+def _output_names(paths: list[str]) -> dict[str, str]:
+    """Names in the output directory: the files' own, with as much of their paths as keeps them apart."""
+    for depth in range(1, max(path.count("/") for path in paths) + 2):
+        names = {path: "/".join(path.split("/")[-depth:]).lstrip("@") for path in paths}
+        if len(set(names.values())) == len(paths):
+            return names
+    raise InvalidInput("the same file was named twice")
+
+
+def index(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        for path in (path for name in arguments.paths for path in lk.expand(name)):
+            print(f"{path}: {', '.join(lk.index(path)) or 'no regions in this format'}")
+    return 0

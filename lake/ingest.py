@@ -1,0 +1,367 @@
+"""Taking files in: stored and hashed in one pass, understood, checked, and handed over for one commit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lake.artifacts import ADOPTED, build_index, find_index, index_paths, pack_artifact
+from lake.digest import Digest
+from lake.errors import FormatError, InvalidInput, LakeError, SourceChanged, StorageError
+from lake.formats.base import RegionFormat
+from lake.formats.bgzf import check_chain
+from lake.formats.registry import companion, get_format, region_format
+from lake.formats.sniffing import suffix_problem
+from lake.inspection import Inspector
+from lake.journal.base import ABSENT, Artifact, Change, Entry, Json, MakeDirectory, ObjectRecord, Put
+from lake.manifest import Manifest
+from lake.progress import Progress
+from lake.repository import Repository
+from lake.sources import Job, Refusal
+from lake.stores.base import Batch, Method, Staged
+
+__all__ = ["Intake", "PutItem", "PutOptions"]
+
+_GROUP_FILES = 20_000
+_GROUP_BYTES = 16 << 30
+"""What is made durable together; bounds the memory and the staging of a huge put."""
+
+_INDEX_FORMATS = ("BAI", "CSI", "TBI", "CRAI", "FAI", "GZI")
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    method: Method = Method.COPY
+    index: bool = True
+    """Build a missing index now; False puts it off until first use."""
+    strict: bool = False
+    """Refuse files of unknown format, with damage, or with a name that contradicts their content."""
+    all_or_nothing: bool = False
+    checksums: bool = False
+    """Keep md5 and sha256 beside BLAKE3."""
+    manifest: Manifest | None = None
+    attributes: dict[str, Json] = field(default_factory=dict)
+    exclusive: bool = False
+    """Refuse to replace an existing path."""
+
+
+@dataclass(slots=True)
+class PutItem:
+    """What became of one source."""
+
+    source: str
+    path: str
+    digest: Digest | None = None
+    size: int = 0
+    format: str | None = None
+    chunks: int = 0
+    new: bool = False
+    """False when the lake held the same content already."""
+    healed: bool = False
+    """True when the lake's copy of the content was damaged, and this put replaced it."""
+    index: str | None = None
+    """``bai adopted``, ``csi built``, …"""
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A file that is staged, and what was learned of it."""
+
+    item: PutItem
+    staged: Staged
+    inspector: Inspector
+    chunks: bytes | None
+    problems: tuple[str, ...]
+    record: ObjectRecord | None = None
+
+
+class _StagedReader:
+    """A `lake.formats.reader.ByteReader` over something that is staged."""
+
+    def __init__(self, file: BinaryIO, staged: Staged) -> None:
+        self._file = file
+        self.source = staged.digest
+        self.size = staged.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+
+class Intake:
+    """One put on its way: `take` stores files, then `changes`, `objects` and `artifacts` are what to commit.
+
+    As a context it removes, when left, whatever was staged and not published.
+    """
+
+    def __init__(
+        self, repo: Repository, options: PutOptions, lookup: Callable[[str], Entry | None], progress: Progress
+    ) -> None:
+        self._repo = repo
+        self._options = options
+        self._lookup = lookup
+        self._progress = progress
+        self._algorithms = tuple(
+            dict.fromkeys(
+                (("md5", "sha256") if options.checksums else ())
+                + (options.manifest.algorithms if options.manifest else ())
+            )
+        )
+        self._control = {
+            _identity(repo.root / name) for name in ("journal.db", "journal.db-wal", "journal.db-shm", "journal.lock")
+        }
+        self.items: list[PutItem] = []
+        self.failures: list[Exception] = []
+        self.changes: list[Change] = []
+        self.objects: dict[Digest, ObjectRecord] = {}
+        self.artifacts: list[Artifact] = []
+        self.batches: list[Batch] = []
+
+    def take(self, jobs: Sequence[Job], refused: Sequence[Refusal]) -> None:
+        """Store the files of ``jobs``; what cannot be stored becomes an item with an error.
+
+        Raises:
+            StorageError: the lake's own disk failed or is full: nothing of this put is kept.
+        """
+        for refusal in refused:
+            self._fail(PutItem(refusal.source, ""), refusal.error)
+        total = sum(_size(job) for job in jobs)
+        self._progress.start(total, "put")
+        group: list[_Taken] = []
+        batch = self._repo.store.batch(self._repo.session())
+        self.batches.append(batch)
+        waiting = 0
+        for job in jobs:
+            if job.directory:
+                self.changes.append(MakeDirectory(job.path))
+                continue
+            taken = self._take_one(batch, job)
+            if taken is None:
+                continue
+            group.append(taken)
+            waiting += taken.staged.size
+            if len(group) >= _GROUP_FILES or waiting >= _GROUP_BYTES:
+                self._repo.session()
+                self._publish(batch, group)
+                batch, group, waiting = self._repo.store.batch(self._repo.session()), [], 0
+                self.batches.append(batch)
+        if self._options.all_or_nothing and self.failures:
+            raise InvalidInput(
+                f"nothing was stored: {len(self.failures)} of {len(jobs) + len(refused)} files cannot be: "
+                f"{self.failures[0]}"
+            ) from self.failures[0]
+        self._publish(batch, group)
+
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.close()
+        for batch in self.batches:
+            batch.__exit__(*exception)
+
+    # -- one file -----------------------------------------------------------------------------------------------
+    def _take_one(self, batch: Batch, job: Job) -> _Taken | None:
+        item = PutItem(str(job.source) if job.source is not None else "-", job.path)
+        try:
+            inspector, staged = self._store(batch, job)
+            item.digest, item.size, item.format = staged.digest, staged.size, inspector.detected.name
+            taken = self._understand(batch, job, item, staged, inspector)
+        except StorageError:
+            raise
+        except (LakeError, OSError) as error:
+            self._fail(item, error)
+            return None
+        self.items.append(item)
+        return taken
+
+    def _store(self, batch: Batch, job: Job) -> tuple[Inspector, Staged]:
+        if job.source is None:
+            inspector = Inspector(job.path, None, self._algorithms, self._progress.advance)
+            return inspector, batch.put_stream(sys.stdin.buffer, inspector)
+        status = os.stat(job.source)
+        if status.st_nlink > 1 and (status.st_dev, status.st_ino) in self._control:
+            raise InvalidInput(f"{job.source} is part of the lake itself")
+        inspector = Inspector(job.path, status.st_size, self._algorithms, self._progress.advance)
+        return inspector, batch.put_file(job.source, inspector, self._options.method)
+
+    def _understand(self, batch: Batch, job: Job, item: PutItem, staged: Staged, inspector: Inspector) -> _Taken:
+        chunk_map = inspector.chunk_map()
+        item.chunks = len(chunk_map) if chunk_map is not None else 1
+        problems = self._check(batch, staged, inspector)
+        item.warnings.extend(problems)
+        misnamed = suffix_problem(job.path, inspector.detected)
+        if misnamed:
+            item.warnings.append(misnamed)
+        refusal = None
+        if self._options.manifest is not None and job.source is not None:
+            refusal = self._check_manifest(self._options.manifest, job.source, staged, inspector, item)
+        if refusal is None and self._options.strict:
+            if item.warnings:
+                refusal = FormatError(f"{item.source} is refused (--strict): {item.warnings[0]}")
+            elif inspector.detected.name == "binary":
+                refusal = FormatError(f"{item.source} is refused (--strict): its format is not known")
+        if refusal is not None:
+            batch.drop(staged)
+            raise refusal
+        return _Taken(item, staged, inspector, chunk_map.encode() if chunk_map is not None else None, tuple(problems))
+
+    def _check(self, batch: Batch, staged: Staged, inspector: Inspector) -> list[str]:
+        form = get_format(inspector.detected.name)
+        if form is None and inspector.detected.container != "bgzf":
+            return []
+        with batch.open(staged) as file:
+            reader = _StagedReader(file, staged)
+            return form.check(reader) if form is not None else check_chain(reader)
+
+    def _check_manifest(
+        self, manifest: Manifest, source: Path, staged: Staged, inspector: Inspector, item: PutItem
+    ) -> LakeError | None:
+        expected = manifest.expected(source)
+        if expected is None:
+            item.warnings.append("not in the manifest")
+            return None
+        if expected in (staged.digest, *inspector.checksums().values()):
+            return None
+        return SourceChanged(
+            f"{source} does not have the checksum of the manifest ({expected}): it is damaged or another version"
+        )
+
+    def _fail(self, item: PutItem, error: Exception) -> None:
+        item.error = (
+            str(error)
+            if isinstance(error, LakeError)
+            else f"cannot read {item.source}: {getattr(error, 'strerror', None) or error}"
+        )
+        self.items.append(item)
+        self.failures.append(error)
+
+    # -- a group of files ---------------------------------------------------------------------------------------
+    def _publish(self, batch: Batch, group: list[_Taken]) -> None:
+        if not group:
+            return
+        stored = batch.publish()
+        known = self._repo.journal.known([taken.staged.digest for taken in group])
+        fresh: set[Digest] = set()
+        for taken, result in zip(group, stored, strict=True):
+            digest = taken.staged.digest
+            if result.healed:
+                self._repo.shelf.drop(digest)
+                self._repo.journal.clear_damage(digest)
+                taken.item.healed = True
+            taken.item.new = digest not in known and digest not in self.objects and digest not in fresh
+            fresh.add(digest)
+            record = ObjectRecord(
+                digest,
+                taken.staged.size,
+                taken.inspector.detected.name,
+                result.location,
+                taken.chunks,
+                taken.problems,
+                taken.inspector.checksums() if self._options.checksums else {},
+            )
+            taken.record = record
+            if digest not in known or self._options.checksums:
+                self.objects[digest] = record
+            options = self._options
+            self.changes.append(
+                Put(
+                    taken.item.path,
+                    digest,
+                    patch=options.attributes or None,
+                    expect=ABSENT if options.exclusive else None,
+                )
+            )
+        self._index(group)
+
+    def _index(self, group: list[_Taken]) -> None:
+        here = {taken.item.path: taken for taken in group}
+        owners = {path: taken for path, taken in here.items() if taken.record and region_format(taken.record.format)}
+        for path, taken in owners.items():
+            assert taken.record is not None
+            self._index_one(path, taken.record, taken.item, here)
+        for path, taken in here.items():
+            found = companion(path) if taken.inspector.detected.name in _INDEX_FORMATS else None
+            if found is None or any(owner in owners for owner in found.owners):
+                continue
+            for owner in found.owners:
+                entry = self._lookup(owner)
+                if entry is not None and entry.digest is not None and region_format(entry.format or ""):
+                    record = self._repo.shelf.reader(entry.hex).record
+                    self._index_one(owner, record, taken.item, here)
+                    break
+
+    def _index_one(self, path: str, record: ObjectRecord, item: PutItem, here: dict[str, _Taken]) -> None:
+        """Adopt the companion index of one file, or build a missing one."""
+        form = region_format(record.format)
+        assert form is not None
+        if record.problems or find_index(self._repo, form, self._repo.journal.artifacts(record.digest)):
+            return
+        reader = (
+            self._repo.shelf.reader(record.digest)
+            if record.digest not in self.objects
+            else self._repo.shelf.add(record)
+        )
+        for kind, candidate in index_paths(form, path):
+            companion_record = self._companion(candidate, here)
+            if companion_record is None:
+                continue
+            body = self._repo.store.read(companion_record.location, 0, companion_record.size)
+            refusal = form.check_index(reader, kind, body)
+            if refusal is None:
+                self.artifacts.append(Artifact(record.digest, kind, ADOPTED, target=companion_record.digest))
+                item.index = f"{kind} adopted"
+                return
+            item.warnings.append(f"index {candidate} is not used: {refusal}")
+        if self._options.index and path == item.path:
+            self._build(form, record, item)
+
+    def _build(self, form: RegionFormat, record: ObjectRecord, item: PutItem) -> None:
+        reader = self._repo.shelf.add(record)
+        reason = form.indexable(reader)
+        if reason is not None:
+            item.index = f"none: {reason}"
+            return
+        self._progress.start(0, f"index {item.path}")
+        try:
+            kind, body = build_index(self._repo, form, reader)
+        except FormatError as error:
+            item.warnings.append(str(error))
+            return
+        artifact, records = pack_artifact(self._repo, record.digest, kind, form.planner, body)
+        self.artifacts.append(artifact)
+        self.objects.update((made.digest, made) for made in records)
+        item.index = f"{kind} built"
+
+    def _companion(self, path: str, here: dict[str, _Taken]) -> ObjectRecord | None:
+        taken = here.get(path)
+        if taken is not None:
+            return taken.record
+        entry = self._lookup(path)
+        if entry is None or entry.digest is None:
+            return None
+        return self._repo.journal.object(entry.hex)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (-1, -1)
+    return (status.st_dev, status.st_ino)
+
+
+def _size(job: Job) -> int:
+    try:
+        return job.source.stat().st_size if job.source is not None and not job.directory else 0
+    except OSError:
+        return 0

@@ -1,0 +1,56 @@
+"""What is learned of a file in the very pass that stores it: format, chunk map, further checksums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from lake.chunks import ChunkMap, ChunkWatcher, cutter_for
+from lake.formats.sniffing import HEAD, Detected, detect
+
+__all__ = ["Inspector"]
+
+
+class Inspector:
+    """A `lake.stores.base.Watcher`: tells the format from the first piece, then cuts accordingly.
+
+    Args:
+        name: the file's name; breaks ties among textual formats only.
+        size: bytes of the whole file, where known.
+        checksums: further algorithms to compute (``md5``, ``sha256``).
+        progress: called with the number of bytes of every piece.
+    """
+
+    __slots__ = ("_chunks", "_hashers", "_name", "_progress", "_size", "detected")
+
+    def __init__(
+        self,
+        name: str,
+        size: int | None = None,
+        checksums: tuple[str, ...] = (),
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._size = size
+        self._hashers = [hashlib.new(algorithm, usedforsecurity=False) for algorithm in checksums]
+        self._progress = progress
+        self._chunks: ChunkWatcher | None = None
+        self.detected = Detected("empty", None)
+
+    def update(self, piece: memoryview) -> None:
+        if self._chunks is None:
+            # Stores hand over full pieces: the first one is shorter than a head only where the file is.
+            self.detected = detect(bytes(piece[:HEAD]), self._name, size=self._size)
+            self._chunks = ChunkWatcher(cutter_for(self.detected.container, self.detected.name, self._size))
+        self._chunks.update(piece)
+        for hasher in self._hashers:
+            hasher.update(piece)
+        if self._progress is not None:
+            self._progress(len(piece))
+
+    def chunk_map(self) -> ChunkMap | None:
+        """After the last piece: the chunks, or None when the object is one."""
+        return self._chunks.finish() if self._chunks is not None else None
+
+    def checksums(self) -> dict[str, str]:
+        return {hasher.name: hasher.hexdigest() for hasher in self._hashers}

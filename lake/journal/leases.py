@@ -1,0 +1,43 @@
+"""Leases: names for unfinished work that others leave alone until it is done, or its time is up."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+
+__all__ = ["acquire", "expired", "live", "release", "renew"]
+
+_NANOSECONDS = 1_000_000_000
+
+
+def acquire(sql: sqlite3.Connection, owner: str, kind: str, seconds: float) -> str:
+    lease = secrets.token_hex(16)
+    sql.execute("INSERT INTO lease VALUES(?, ?, ?, ?)", (lease, owner, kind, _after(seconds)))
+    return lease
+
+
+def renew(sql: sqlite3.Connection, lease: str, seconds: float) -> bool:
+    """An expired lease is gone, reaped or not: somebody may be at work on what it guarded."""
+    cursor = sql.execute(
+        "UPDATE lease SET expires = ? WHERE id = ? AND expires > ?", (_after(seconds), lease, time.time_ns())
+    )
+    return cursor.rowcount > 0
+
+
+def release(sql: sqlite3.Connection, lease: str) -> None:
+    sql.execute("DELETE FROM lease WHERE id = ?", (lease,))
+
+
+def expired(sql: sqlite3.Connection, kind: str) -> list[str]:
+    query = "SELECT id FROM lease WHERE kind = ? AND expires <= ? ORDER BY expires, id"
+    return [row[0] for row in sql.execute(query, (kind, time.time_ns()))]
+
+
+def live(sql: sqlite3.Connection, kind: str) -> list[str]:
+    query = "SELECT id FROM lease WHERE kind = ? AND expires > ? ORDER BY expires, id"
+    return [row[0] for row in sql.execute(query, (kind, time.time_ns()))]
+
+
+def _after(seconds: float) -> int:
+    return time.time_ns() + round(seconds * _NANOSECONDS)

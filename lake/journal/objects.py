@@ -1,0 +1,173 @@
+"""Objects, what is derived from them, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+
+from lake.digest import Digest
+from lake.errors import Conflict, InvalidInput, NotFound
+from lake.journal.base import Artifact, Damage, ObjectRecord
+from lake.stores.base import Location
+
+__all__ = [
+    "Live",
+    "add_artifacts",
+    "artifacts",
+    "clear_damage",
+    "damage",
+    "live",
+    "paths_of",
+    "read",
+    "read_after",
+    "record_damage",
+    "register",
+]
+
+_BATCH = 500
+"""Digests a query: far below the number of variables that any build of SQLite allows."""
+
+_RECORD = """
+SELECT o.id, o.digest, o.size, o.format, o.handle, o.loc_off, o.loc_len, o.problems, o.checksums, m.body
+FROM object o LEFT JOIN chunk_map m ON m.object = o.id WHERE o.state = 'live'"""
+
+
+class Live(NamedTuple):
+    """What a commit must know of an object."""
+
+    id: int
+    size: int
+    chunk_root: bytes | None
+
+
+def live(sql: sqlite3.Connection, digests: Iterable[Digest]) -> dict[Digest, Live]:
+    """Those of the digests that are live objects."""
+    wanted = list(dict.fromkeys(digests))
+    found: dict[Digest, Live] = {}
+    for start in range(0, len(wanted), _BATCH):
+        batch = [_raw(digest) for digest in wanted[start : start + _BATCH]]
+        rows = sql.execute(
+            f"SELECT digest, id, size, chunk_root FROM object WHERE digest IN ({_marks(batch)}) AND state = 'live'",
+            batch,
+        )
+        found.update((Digest(digest.hex()), Live(*rest)) for digest, *rest in rows)
+    return found
+
+
+def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
+    """Make objects known. One that is known already stays as it is; what is on its way to the trash does so too."""
+    for record in records:
+        root = None if record.chunks is None else blake3(record.chunks).digest()
+        cursor = sql.execute(
+            "INSERT OR IGNORE INTO object"
+            "(digest, size, format, handle, loc_off, loc_len, problems, checksums, chunk_root)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                _raw(record.digest),
+                record.size,
+                record.format,
+                *record.location,
+                json.dumps(record.problems, ensure_ascii=False) if record.problems else None,
+                json.dumps(dict(record.checksums), sort_keys=True) if record.checksums else None,
+                root,
+            ),
+        )
+        if record.chunks is not None and cursor.rowcount:
+            sql.execute("INSERT INTO chunk_map VALUES(?, ?)", (cursor.lastrowid, record.chunks))
+
+
+def read(sql: sqlite3.Connection, digest: Digest) -> ObjectRecord | None:
+    row = sql.execute(f"{_RECORD} AND o.digest = ?", (_raw(digest),)).fetchone()
+    return None if row is None else _record(row)
+
+
+def read_after(sql: sqlite3.Connection, last: int, limit: int) -> tuple[int, list[ObjectRecord]]:
+    """The next live objects after an internal id, and the id to go on from."""
+    rows = sql.execute(f"{_RECORD} AND o.id > ? ORDER BY o.id LIMIT ?", (last, limit)).fetchall()
+    return (rows[-1][0] if rows else last), [_record(row) for row in rows]
+
+
+def paths_of(sql: sqlite3.Connection, digest: Digest) -> list[tuple[str, str, int]]:
+    return sql.execute(
+        "SELECT e.path, b.name, e.seq FROM object o JOIN entry e ON e.object = o.id JOIN branch b ON b.id = e.branch"
+        " WHERE o.digest = ? ORDER BY e.seq DESC, e.path",
+        (_raw(digest),),
+    ).fetchall()
+
+
+def add_artifacts(sql: sqlite3.Connection, new: Iterable[Artifact]) -> None:
+    """Raises `Conflict` when an artifact is of, or kept in, what is not a live object."""
+    items = list(new)
+    known = live(sql, (digest for item in items for digest in (item.object, item.target) if digest is not None))
+    for item in items:
+        for digest in (item.object, item.target):
+            if digest is not None and digest not in known:
+                raise Conflict(f"artifact {item.kind}: {digest} is not a live object: store it again, then retry")
+        target = None if item.target is None else known[item.target].id
+        sql.execute(
+            "INSERT OR REPLACE INTO artifact(object, kind, code, inputs, target, body) VALUES(?, ?, ?, ?, ?, ?)",
+            (known[item.object].id, item.kind, item.code, item.inputs, target, item.body),
+        )
+
+
+def artifacts(sql: sqlite3.Connection, digest: Digest) -> list[Artifact]:
+    rows = sql.execute(
+        "SELECT a.kind, a.code, a.body, t.digest, a.inputs FROM object o JOIN artifact a ON a.object = o.id"
+        " LEFT JOIN object t ON t.id = a.target WHERE o.digest = ? AND o.state = 'live'"
+        " ORDER BY a.kind, a.code, a.inputs",
+        (_raw(digest),),
+    )
+    return [
+        Artifact(digest, kind, code, body, None if target is None else Digest(target.hex()), inputs)
+        for kind, code, body, target, inputs in rows
+    ]
+
+
+def record_damage(sql: sqlite3.Connection, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:
+    row = sql.execute("SELECT id FROM object WHERE digest = ?", (_raw(digest),)).fetchone()
+    if row is None:
+        raise NotFound(f"no object {digest}")
+    found = time.time_ns()
+    sql.executemany("INSERT OR IGNORE INTO damage VALUES(?, ?, ?, ?, ?)", ((row[0], *chunk, found) for chunk in chunks))
+
+
+def clear_damage(sql: sqlite3.Connection, digest: Digest) -> None:
+    sql.execute("DELETE FROM damage WHERE object = (SELECT id FROM object WHERE digest = ?)", (_raw(digest),))
+
+
+def damage(sql: sqlite3.Connection, digest: Digest | None) -> list[Damage]:
+    query = "SELECT o.digest, d.ord, d.offset, d.length, d.found FROM damage d JOIN object o ON o.id = d.object"
+    if digest is None:
+        rows = sql.execute(f"{query} ORDER BY o.digest, d.ord")
+    else:
+        rows = sql.execute(f"{query} WHERE o.digest = ? ORDER BY d.ord", (_raw(digest),))
+    return [Damage(Digest(raw.hex()), *rest) for raw, *rest in rows]
+
+
+def _record(row: tuple[Any, ...]) -> ObjectRecord:
+    _, raw, size, format_name, handle, offset, length, problems, checksums, chunks = row
+    return ObjectRecord(
+        Digest(raw.hex()),
+        size,
+        format_name,
+        Location(handle, offset, length),
+        chunks,
+        tuple(json.loads(problems)) if problems else (),
+        json.loads(checksums) if checksums else {},
+    )
+
+
+def _raw(digest: Digest) -> bytes:
+    try:
+        return bytes.fromhex(digest)
+    except ValueError:
+        raise InvalidInput(f"not a digest: {digest!r}: wanted 64 hexadecimal digits") from None
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,109 @@
+-- The journal, version 1. Times are nanoseconds since the epoch (UTC); digests and commit ids are 32 raw bytes.
+
+CREATE TABLE object(
+  id         INTEGER PRIMARY KEY,
+  digest     BLOB NOT NULL UNIQUE,
+  size       INTEGER NOT NULL,
+  format     TEXT NOT NULL,
+  state      TEXT NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'trash')),
+  handle     TEXT NOT NULL,               -- the store's name for what holds the bytes
+  loc_off    INTEGER NOT NULL,
+  loc_len    INTEGER NOT NULL,
+  problems   TEXT,                        -- JSON array of sentences
+  checksums  TEXT,                        -- JSON object
+  chunk_root BLOB                         -- BLAKE3 of the encoded chunk map; NULL: one chunk
+);
+
+-- Apart from `object`, so that scans of objects never page through maps.
+CREATE TABLE chunk_map(
+  object INTEGER PRIMARY KEY REFERENCES object(id),
+  body   BLOB NOT NULL
+);
+
+CREATE TABLE artifact(
+  object INTEGER NOT NULL REFERENCES object(id),
+  kind   TEXT NOT NULL,
+  code   TEXT NOT NULL,
+  inputs TEXT NOT NULL,
+  target INTEGER REFERENCES object(id),
+  body   BLOB,
+  UNIQUE(object, kind, code, inputs)
+);
+
+-- A child's id is greater than those of its ancestors. Deleted branches stay: others may inherit from them.
+CREATE TABLE branch(
+  id       INTEGER PRIMARY KEY,
+  name     TEXT NOT NULL,
+  deleted  INTEGER NOT NULL DEFAULT 0,
+  parent   INTEGER REFERENCES branch(id),
+  fork_seq INTEGER NOT NULL,
+  head_seq INTEGER NOT NULL,
+  created  INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX branch_name ON branch(name) WHERE deleted = 0;
+
+-- What a branch sees of another: its commits up to and including `upto`. Holds a row for the branch itself.
+CREATE TABLE ancestry(
+  branch   INTEGER NOT NULL,
+  ancestor INTEGER NOT NULL,
+  upto     INTEGER NOT NULL,
+  PRIMARY KEY(branch, ancestor)
+) WITHOUT ROWID;
+
+CREATE TABLE commits(
+  seq     INTEGER PRIMARY KEY,
+  id      BLOB NOT NULL UNIQUE,
+  branch  INTEGER NOT NULL REFERENCES branch(id),
+  created INTEGER NOT NULL,
+  author  TEXT NOT NULL,
+  message TEXT NOT NULL,
+  changes INTEGER NOT NULL,
+  op_id   TEXT UNIQUE
+);
+
+CREATE TABLE commit_parent(
+  seq    INTEGER NOT NULL,
+  ord    INTEGER NOT NULL,
+  parent BLOB NOT NULL,
+  PRIMARY KEY(seq, ord)
+) WITHOUT ROWID;
+
+CREATE TABLE tag(
+  name    TEXT PRIMARY KEY,
+  branch  INTEGER NOT NULL,
+  seq     INTEGER NOT NULL,
+  created INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- One version of a path on a branch, seen by commits in [seq, until) of that branch.
+CREATE TABLE entry(
+  path   TEXT NOT NULL,
+  branch INTEGER NOT NULL,
+  seq    INTEGER NOT NULL,
+  until  INTEGER NOT NULL DEFAULT 9223372036854775807,
+  kind   INTEGER NOT NULL,                -- 0 tombstone, 1 file, 2 directory
+  object INTEGER,
+  size   INTEGER NOT NULL,
+  mtime  INTEGER NOT NULL,
+  attrs  TEXT,                            -- JSON object, keys sorted
+  PRIMARY KEY(path, branch, seq)
+) WITHOUT ROWID;
+CREATE INDEX entry_seq ON entry(seq);
+CREATE INDEX entry_object ON entry(object) WHERE object IS NOT NULL;
+
+CREATE TABLE damage(
+  object INTEGER NOT NULL,
+  ord    INTEGER NOT NULL,
+  offset INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  found  INTEGER NOT NULL,
+  PRIMARY KEY(object, ord)
+) WITHOUT ROWID;
+
+CREATE TABLE lease(
+  id      TEXT PRIMARY KEY,
+  owner   TEXT NOT NULL,
+  kind    TEXT NOT NULL,
+  expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX lease_kind ON lease(kind, expires);

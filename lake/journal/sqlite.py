@@ -1,0 +1,258 @@
+"""The embedded journal: one SQLite file beside the objects."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lake.digest import Digest
+from lake.errors import Conflict
+from lake.journal import branches, edits, entries, history, leases, objects
+from lake.journal.base import (
+    Artifact,
+    Branch,
+    Change,
+    Commit,
+    Damage,
+    Difference,
+    Entry,
+    ObjectRecord,
+    Put,
+    Tag,
+    View,
+)
+from lake.journal.connection import Database, create
+
+__all__ = ["SqliteJournal", "create"]
+
+_PAGE = 64
+
+
+class SqliteJournal:
+    """`lake.journal.base.Journal` in a SQLite file.
+
+    Threads and forked children each get a connection of their own; a pickled journal opens the same file again.
+
+    Args:
+        path: the file, made by `create`.
+        timeout: seconds that a write waits for other processes before it raises `LakeLocked`.
+        readonly: never write, not even SQLite's side files where they can be avoided; implied when the file or its
+            folder cannot be written.
+
+    Raises:
+        NotALake: no journal there.
+        UnsupportedVersion: made by newer software.
+        StorageError: not a SQLite file, or damaged.
+    """
+
+    def __init__(self, path: Path, *, timeout: float = 30.0, readonly: bool = False) -> None:
+        self._arguments = (Path(path), timeout, readonly)
+        self._database = Database(*self._arguments)
+
+    def __getstate__(self) -> tuple[Path, float, bool]:
+        return self._arguments
+
+    def __setstate__(self, state: tuple[Path, float, bool]) -> None:
+        self._arguments = state
+        self._database = Database(*state)
+
+    @property
+    def path(self) -> Path:
+        """The journal's file. Never open it other than through SQLite."""
+        return self._database.path
+
+    def __repr__(self) -> str:
+        return f"SqliteJournal({str(self.path)!r})"
+
+    # -- refs ---------------------------------------------------------------------------------------------------
+    def resolve(self, ref: str) -> View:
+        with self._database.reading() as sql:
+            return branches.resolve(sql, ref)
+
+    def branches(self) -> list[Branch]:
+        with self._database.reading() as sql:
+            return branches.branches(sql)
+
+    def create_branch(self, name: str, start: str) -> Branch:
+        with self._database.writing() as sql:
+            return branches.create_branch(sql, name, start)
+
+    def delete_branch(self, name: str) -> None:
+        with self._database.writing() as sql:
+            branches.delete_branch(sql, name)
+
+    def tags(self) -> list[Tag]:
+        with self._database.reading() as sql:
+            return branches.tags(sql)
+
+    def create_tag(self, name: str, target: str) -> Tag:
+        with self._database.writing() as sql:
+            return branches.create_tag(sql, name, target)
+
+    def delete_tag(self, name: str) -> None:
+        with self._database.writing() as sql:
+            branches.delete_tag(sql, name)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def lookup(self, view: View, path: str) -> Entry | None:
+        # What a view sees never changes, so the steps of a look-up need no transaction around them.
+        with self._database.direct() as sql:
+            return entries.lookup(sql, view, path)
+
+    def is_directory(self, view: View, path: str) -> bool:
+        with self._database.reading() as sql:
+            return entries.is_directory(sql, view, path)
+
+    def children(self, view: View, directory: str) -> list[Entry]:
+        with self._database.reading() as sql:
+            return entries.children(sql, view, directory)
+
+    def walk(self, view: View, directory: str) -> list[Entry]:
+        with self._database.reading() as sql:
+            return entries.walk(sql, view, directory)
+
+    def history(self, view: View, path: str) -> list[tuple[Commit, Entry | None]]:
+        with self._database.reading() as sql:
+            return history.history(sql, view, path)
+
+    def log(self, view: View, limit: int | None = None, path: str | None = None) -> list[Commit]:
+        with self._database.reading() as sql:
+            return history.log(sql, view, limit, path)
+
+    def diff(self, old: View, new: View, prefix: str = "") -> list[Difference]:
+        with self._database.reading() as sql:
+            return entries.diff(sql, old, new, prefix)
+
+    def near(self, view: View, path: str, limit: int = 3) -> list[str]:
+        with self._database.reading() as sql:
+            return entries.near(sql, view, path, limit)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+    def commit(
+        self,
+        branch: str,
+        changes: Sequence[Change],
+        *,
+        objects: Iterable[ObjectRecord] = (),
+        artifacts: Iterable[Artifact] = (),
+        message: str = "",
+        author: str = "",
+        op_id: str | None = None,
+        expected_head: int | None = None,
+    ) -> Commit:
+        records, derived = list(objects), list(artifacts)
+        with self._database.writing() as sql:
+            first = None if op_id is None else history.by_operation(sql, op_id)
+            if first is not None:
+                return first
+            row = branches.live_branch(sql, branch)
+            if expected_head not in (None, row.head):
+                raise Conflict(
+                    f"branch {branch!r}: expected commit {expected_head} at its head, found {row.head}: "
+                    "read again, then retry"
+                )
+            _register(sql, records, derived)
+            return _commit(sql, branch, row, changes, message=message, author=author, op_id=op_id)
+
+    # -- objects and artifacts ----------------------------------------------------------------------------------
+    def object(self, digest: Digest) -> ObjectRecord | None:
+        with self._database.reading() as sql:
+            return objects.read(sql, digest)
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        with self._database.reading() as sql:
+            return set(objects.live(sql, digests))
+
+    def objects(self) -> Iterator[ObjectRecord]:
+        last = 0
+        while True:
+            with self._database.reading() as sql:
+                last, page = objects.read_after(sql, last, _PAGE)
+            if not page:
+                return
+            yield from page
+
+    def paths_of(self, digest: Digest) -> list[tuple[str, str, int]]:
+        with self._database.reading() as sql:
+            return objects.paths_of(sql, digest)
+
+    def add_artifacts(self, artifacts: Sequence[Artifact], objects: Sequence[ObjectRecord] = ()) -> None:
+        with self._database.writing() as sql:
+            _register(sql, objects, artifacts)
+
+    def artifacts(self, digest: Digest) -> list[Artifact]:
+        with self._database.reading() as sql:
+            return objects.artifacts(sql, digest)
+
+    def record_damage(self, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:
+        with self._database.writing() as sql:
+            objects.record_damage(sql, digest, chunks)
+
+    def clear_damage(self, digest: Digest) -> None:
+        with self._database.writing() as sql:
+            objects.clear_damage(sql, digest)
+
+    def damage(self, digest: Digest | None = None) -> list[Damage]:
+        with self._database.reading() as sql:
+            return objects.damage(sql, digest)
+
+    # -- leases -------------------------------------------------------------------------------------------------
+    def acquire_lease(self, owner: str, kind: str, seconds: float) -> str:
+        with self._database.writing() as sql:
+            return leases.acquire(sql, owner, kind, seconds)
+
+    def renew_lease(self, lease: str, seconds: float) -> bool:
+        with self._database.writing() as sql:
+            return leases.renew(sql, lease, seconds)
+
+    def release_lease(self, lease: str) -> None:
+        with self._database.writing() as sql:
+            leases.release(sql, lease)
+
+    def expired_leases(self, kind: str) -> list[str]:
+        with self._database.reading() as sql:
+            return leases.expired(sql, kind)
+
+    def live_leases(self, kind: str) -> list[str]:
+        with self._database.reading() as sql:
+            return leases.live(sql, kind)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _register(sql: sqlite3.Connection, records: Iterable[ObjectRecord], derived: Iterable[Artifact]) -> None:
+    objects.register(sql, records)
+    objects.add_artifacts(sql, derived)
+
+
+def _commit(
+    sql: sqlite3.Connection,
+    name: str,
+    branch: branches.BranchRow,
+    changes: Sequence[Change],
+    *,
+    message: str,
+    author: str,
+    op_id: str | None,
+) -> Commit:
+    seq = sql.execute("SELECT coalesce(max(seq), 0) + 1 FROM commits").fetchone()[0]
+    created = max(time.time_ns(), 1)
+    named = objects.live(sql, (change.digest for change in changes if isinstance(change, Put)))
+    edit = edits.Edit(sql, View(branch.id, seq, name), created, named)
+    for change in changes:
+        edit.apply(change)
+    parents = [row[0].hex() for row in sql.execute("SELECT id FROM commits WHERE seq = ?", (branch.head,))]
+    identity = edits.commit_id(parents, edit.delta, branch=name, author=author, created=created, message=message)
+    sql.execute(
+        "INSERT INTO commits VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        (seq, identity, branch.id, created, author, message, len(edit.delta), op_id),
+    )
+    sql.executemany(
+        "INSERT INTO commit_parent VALUES(?, ?, ?)",
+        ((seq, number, bytes.fromhex(parent)) for number, parent in enumerate(parents)),
+    )
+    sql.execute("UPDATE branch SET head_seq = ? WHERE id = ?", (seq, branch.id))
+    return Commit(seq, identity.hex(), name, created, author, message, tuple(parents), len(edit.delta))

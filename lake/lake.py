@@ -1,0 +1,395 @@
+"""The lake as people hold it: one object with the verbs of a file system, of version control and of regions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lake import editing
+from lake.config import find_root
+from lake.errors import AlreadyExists, InvalidInput, IsDirectory, ReadOnly
+from lake.ingest import Intake, PutItem, PutOptions
+from lake.journal.base import (
+    ABSENT,
+    Annotate,
+    Artifact,
+    Branch,
+    Change,
+    Commit,
+    Json,
+    MakeDirectory,
+    ObjectRecord,
+    Tag,
+)
+from lake.manifest import read_manifest
+from lake.paths import split_ref
+from lake.progress import Progress, Silent
+from lake.reading import LakeView
+from lake.repository import Repository
+from lake.sources import Job, plan_sources
+from lake.stores.base import Batch, Method
+from lake.transaction import Transaction
+from lake.tree import Tree
+from lake.writing import LakeTextWriter, LakeWriter
+
+__all__ = ["Lake", "PutReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class PutReport:
+    items: list[PutItem]
+    commit: Commit | None
+    """None inside a transaction, and when nothing was stored."""
+
+    @property
+    def failed(self) -> list[PutItem]:
+        return [item for item in self.items if item.error is not None]
+
+    @property
+    def stored(self) -> list[PutItem]:
+        return [item for item in self.items if item.error is None]
+
+
+class Lake(LakeView):
+    """An open lake. Safe for threads; a forked child may go on using it; pickles as a reference to the place.
+
+    Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read and written at ``ref``, the branch
+    ``main`` unless said otherwise. Only heads of branches can be written.
+    """
+
+    def __init__(self, repo: Repository, ref: str = "main") -> None:
+        super().__init__(repo, ref)
+        self._local = threading.local()
+
+    @classmethod
+    def init(cls, root: str | os.PathLike[str]) -> Lake:
+        """Make a new lake. Raises AlreadyExists where there is one."""
+        return cls(Repository.create(Path(root)))
+
+    @classmethod
+    def open_at(cls, root: str | os.PathLike[str] | None = None, *, ref: str = "main", readonly: bool = False) -> Lake:
+        """Open a lake: the one at ``root``, else that of ``LAKE_ROOT``, else the nearest one upward from here."""
+        place = Path(root).expanduser() if root is not None else find_root()
+        return cls(Repository.open(place, readonly=readonly), ref)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self.root), self.ref, self.repo.readonly)
+
+    def tree(self, ref: str | None = None) -> Tree:
+        """The entries at a ref; inside `commit` with the changes made so far."""
+        view = self.repo.journal.resolve(ref or self.ref)
+        transaction = self._transaction
+        return Tree(self.repo.journal, view, transaction if transaction and transaction.branch == view.name else None)
+
+    def _writable(self, path: str | os.PathLike[str], ref: str | None = None) -> tuple[Tree, str]:
+        tree, cleaned = self._at(path, ref)
+        self._branch_of(tree, split_ref(os.fspath(path))[0] or ref or self.ref)
+        return tree, cleaned
+
+    def _branch_of(self, tree: Tree, ref: str) -> str:
+        if tree.view.name is None:
+            raise ReadOnly(
+                f"{ref} is not a branch: only the head of a branch can be written ('lake branch NAME {ref}' makes one)"
+            )
+        return tree.view.name
+
+    # -- bytes --------------------------------------------------------------------------------------------------
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        mode: str = "rb",
+        *,
+        ref: str | None = None,
+        verify: bool = False,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        attributes: Mapping[str, Json] | None = None,
+    ) -> IO[Any]:
+        """Open a file like the builtin: ``r``, ``w`` and ``x``, binary with ``b``, else text.
+
+        A reader goes on seeing the content that it opened. ``verify`` checks every chunk when it is first touched;
+        without it a plain file is read as fast as any. A writer publishes at ``close``; an exception inside ``with``
+        stores nothing; ``x`` fails where the path exists when it publishes.
+
+        Raises:
+            NotFound, IsDirectory, AlreadyExists: as the builtin.
+            ReadOnly: the ref is not the head of a branch.
+            InvalidInput: a mode that files of a lake do not have, such as appending.
+        """
+        kind = mode.replace("b", "").replace("t", "")
+        if kind == "r":
+            return self.open_reading(
+                path, mode, ref=ref, verify=verify, encoding=encoding, errors=errors, newline=newline
+            )
+        if kind in ("w", "x"):
+            writer = self._writer(path, ref, exclusive=kind == "x", attributes=attributes)
+            return writer if "b" in mode else LakeTextWriter(writer, encoding, errors, newline)  # type: ignore[return-value]
+        raise InvalidInput(f"mode {mode!r}: files of a lake are read (r), written whole (w) or made new (x)")
+
+    def _writer(
+        self, path: str | os.PathLike[str], ref: str | None, *, exclusive: bool, attributes: Mapping[str, Json] | None
+    ) -> LakeWriter:
+        tree, cleaned = self._writable(path, ref)
+        if tree.is_directory(cleaned):
+            raise IsDirectory(f"{cleaned or 'the top of the lake'} is a directory")
+        if exclusive and tree.find(cleaned) is not None:
+            raise AlreadyExists(f"{cleaned} exists already")
+        options = PutOptions(method=Method.MOVE, exclusive=exclusive, attributes=dict(attributes or {}))
+
+        def publish(staged: Path) -> None:
+            with Intake(self.repo, options, self.tree(tree.view.name).find, Silent()) as intake:
+                intake.take([Job(staged, cleaned, False)], [])
+                if intake.failures:
+                    raise intake.failures[0]
+                self._apply_intake(tree, intake, f"write {cleaned}")
+
+        return LakeWriter(self.repo.staging(), publish)
+
+    def put(
+        self,
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        destination: str = "",
+        *,
+        ref: str | None = None,
+        meta: Mapping[str, Json] | None = None,
+        method: Method | str = Method.COPY,
+        index: bool = True,
+        strict: bool = False,
+        all_or_nothing: bool = False,
+        checksums: bool = False,
+        manifest: str | os.PathLike[str] | None = None,
+        message: str | None = None,
+        progress: Progress | None = None,
+    ) -> PutReport:
+        """Store files, directories or glob patterns as one commit; destinations behave like those of ``cp -r``.
+
+        A file that cannot be read does not keep the others out: it is reported. When nothing at all could be stored,
+        the first error is raised.
+
+        Args:
+            sources: local paths; ``-`` is standard input.
+            destination: path in the lake; below it with a ``/`` at the end, or where it is a directory.
+            meta: attributes for every file stored.
+            method: ``copy``, ``move`` (the source goes) or ``reflink``.
+            index: build missing indexes now.
+            strict: refuse unknown formats, damage, and names that contradict the content.
+            all_or_nothing: store nothing unless everything can be.
+            checksums: keep md5 and sha256 too.
+            manifest: a file as ``md5sum`` or ``sha256sum`` write it, which contents have to match.
+
+        Raises:
+            LakeError: nothing was stored.
+        """
+        named = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+        branch_ref, target = split_ref(destination)
+        tree, _ = self._writable(f"@{branch_ref}" if branch_ref else "", ref)
+        ending = "/" if destination.endswith(("/", "/.")) else ""
+        jobs, refused = plan_sources(
+            named,
+            target + ending,
+            is_directory=tree.is_directory,
+            is_file=tree.is_file,
+            lake_root=self.root,
+        )
+        options = PutOptions(
+            Method(method),
+            index,
+            strict,
+            all_or_nothing,
+            checksums,
+            read_manifest(Path(manifest)) if manifest is not None else None,
+            dict(meta or {}),
+        )
+        with Intake(self.repo, options, tree.find, progress or Silent()) as intake:
+            intake.take(jobs, refused)
+            if intake.failures and not intake.changes:
+                raise intake.failures[0]
+            text = message or _describe("put", [job.path for job in jobs])
+            commit = self._apply_intake(tree, intake, text)
+        return PutReport(intake.items, commit)
+
+    def _apply_intake(self, tree: Tree, intake: Intake, message: str) -> Commit | None:
+        commit = self._apply(
+            tree,
+            intake.changes,
+            message,
+            objects=intake.objects.values(),
+            artifacts=intake.artifacts,
+            batches=intake.batches,
+        )
+        for item in intake.items:
+            if item.healed and item.digest is not None:
+                self._desk.forget(item.digest)
+        return commit
+
+    # -- entries ------------------------------------------------------------------------------------------------
+    def mkdir(self, path: str | os.PathLike[str], *, exist_ok: bool = False) -> None:
+        """Make a directory that exists without files."""
+        tree, cleaned = self._writable(path)
+        if tree.find(cleaned) is not None or tree.is_directory(cleaned):
+            if exist_ok and not tree.is_file(cleaned):
+                return
+            raise AlreadyExists(f"{cleaned} exists already")
+        self._apply(tree, [MakeDirectory(cleaned, ABSENT)], f"mkdir {cleaned}")
+
+    def mv(self, source: str | os.PathLike[str], destination: str, *, message: str | None = None) -> Commit | None:
+        """Rename a file or a directory; attributes go along, no bytes move."""
+        tree, cleaned = self._writable(source)
+        ref, target = split_ref(destination)
+        if ref is not None and self.tree(ref).view.branch != tree.view.branch:
+            raise InvalidInput("a file cannot be moved to another branch: copy it there, then remove it here")
+        changes = editing.plan_move(tree, cleaned, target + _ending(destination))
+        return self._apply(tree, changes, message or f"mv {cleaned} {target}")
+
+    def cp(
+        self, source: str | os.PathLike[str], destination: str, *, recursive: bool = False, message: str | None = None
+    ) -> Commit | None:
+        """Copy entries, also from another ref (``@v1/a.bam``); attributes go along, no bytes are copied."""
+        origin, cleaned = self._at(source, None)
+        tree, target = self._writable(destination)
+        changes = editing.plan_copy(origin, cleaned, tree, target + _ending(destination), recursive=recursive)
+        return self._apply(tree, changes, message or f"cp {source} {target}")
+
+    def rm(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        recursive: bool = False,
+        message: str | None = None,
+    ) -> Commit | None:
+        """Remove entries. History keeps them: `restore` brings them back."""
+        named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        tree: Tree | None = None
+        changes: dict[str, Change] = {}
+        for path in named:
+            tree, cleaned = self._writable(path)
+            changes.update((change.path, change) for change in editing.plan_remove(tree, cleaned, recursive=recursive))
+        if tree is None:
+            return None
+        return self._apply(
+            tree, list(changes.values()), message or _describe("rm", [split_ref(os.fspath(p))[1] for p in named])
+        )
+
+    def restore(self, path: str | os.PathLike[str], source: str, *, message: str | None = None) -> Commit | None:
+        """Make a file or directory what it was at the ref ``source``; None when it is that already."""
+        tree, cleaned = self._writable(path)
+        changes = editing.plan_restore(self.tree(source), cleaned, tree)
+        return self._apply(tree, changes, message or f"restore {cleaned or '.'} from {source}")
+
+    def set_meta(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        values: Mapping[str, Json],
+        *,
+        message: str | None = None,
+    ) -> Commit | None:
+        """Set attributes, in one commit; a None value removes one."""
+        named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        changes: list[Change] = []
+        tree: Tree | None = None
+        for path in named:
+            tree, cleaned = self._writable(path)
+            if tree.find(cleaned) is None:
+                if not tree.is_directory(cleaned) or not cleaned:
+                    raise tree.missing(cleaned)
+                changes.append(MakeDirectory(cleaned))
+            changes.append(Annotate(cleaned, dict(values)))
+        if tree is None:
+            return None
+        return self._apply(tree, changes, message or _describe("meta", [change.path for change in changes]))
+
+    # -- commits and refs ---------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def commit(
+        self, message: str = "", *, branch: str | None = None, expected_head: int | None = None
+    ) -> Iterator[Transaction]:
+        """Make all changes of this thread inside the ``with`` one commit, or none when it raises.
+
+        Reads inside see the changes. ``expected_head`` makes the commit fail with `Conflict` if somebody else has
+        committed to the branch since.
+        """
+        if self._transaction is not None:
+            raise InvalidInput("a commit is under way already: finish it first")
+        name = self._branch_of(self.tree(branch), branch or self.ref)
+        self.repo.session()
+        transaction = Transaction(self.repo, name, message, expected_head)
+        self._local.transaction = transaction
+        try:
+            yield transaction
+        finally:
+            self._local.transaction = None
+        transaction.commit()
+
+    @property
+    def _transaction(self) -> Transaction | None:
+        return getattr(self._local, "transaction", None)
+
+    def _apply(
+        self,
+        tree: Tree,
+        changes: Sequence[Change],
+        message: str,
+        *,
+        objects: Iterable[ObjectRecord] = (),
+        artifacts: Iterable[Artifact] = (),
+        batches: Iterable[Batch] = (),
+    ) -> Commit | None:
+        transaction = self._transaction
+        branch = tree.view.name
+        assert branch is not None
+        if not changes:
+            return None
+        if transaction is not None:
+            if transaction.branch != branch:
+                raise InvalidInput(f"the commit under way is on {transaction.branch}: it cannot change {branch}")
+            transaction.add(
+                changes, objects, artifacts, batches, {change.path: tree.find(change.path) for change in changes}
+            )
+            return None
+        commit = self.repo.commit(branch, changes, objects=objects, artifacts=artifacts, message=message)
+        for batch in batches:
+            batch.release()
+        return commit
+
+    def branch(self, name: str, start: str | None = None) -> Branch:
+        """Make a branch at a ref; costs nothing, whatever the lake holds."""
+        self._must_write()
+        return self.repo.journal.create_branch(name, start or self.ref)
+
+    def delete_branch(self, name: str) -> None:
+        self._must_write()
+        self.repo.journal.delete_branch(name)
+
+    def tag(self, name: str, target: str | None = None) -> Tag:
+        """Name the state at a ref for good."""
+        self._must_write()
+        return self.repo.journal.create_tag(name, target or self.ref)
+
+    def delete_tag(self, name: str) -> None:
+        self._must_write()
+        self.repo.journal.delete_tag(name)
+
+    def _must_write(self) -> None:
+        if self.repo.readonly:
+            raise ReadOnly(f"{self.root} is opened read-only")
+
+
+def _reopen(root: str, ref: str, readonly: bool) -> Lake:
+    return Lake.open_at(root, ref=ref, readonly=readonly)
+
+
+def _ending(destination: str) -> str:
+    return "/" if destination.endswith("/") else ""
+
+
+def _describe(verb: str, paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return f"{verb} {paths[0]}"
+    common = os.path.commonpath(paths) if paths else ""
+    return f"{verb} {len(paths)} files{f' below {common}' if common else ''}"

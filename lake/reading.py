@@ -1,0 +1,331 @@
+"""A lake as it is read: paths, files, slices and history, at any ref."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+from lake.digest import Digest
+from lake.errors import InvalidInput, LakeError, NotFound
+from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
+from lake.fsck import FsckReport, check_lake
+from lake.globbing import has_pattern, match_paths
+from lake.journal.base import Branch, Commit, Difference, Entry, Json, Kind, Tag
+from lake.objects import ObjectReader, VerifiedFile
+from lake.paths import clean_path, split_ref
+from lake.progress import Progress, Silent
+from lake.regions import RegionDesk
+from lake.repository import Repository
+from lake.segments import Slice
+from lake.transfer import Link, copy_out, link_out, write_slice
+from lake.tree import Tree
+
+__all__ = ["LakeView", "Stat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Everything that a lake knows of a path."""
+
+    path: str
+    kind: str
+    """``file`` or ``directory``."""
+    size: int
+    modified: datetime
+    commit: int
+    """Sequence number of the commit that made this version; 0 for a directory that exists through its files."""
+    attributes: dict[str, Json]
+    digest: Digest | None = None
+    format: str | None = None
+    media_type: str | None = None
+    chunks: int = 0
+    problems: tuple[str, ...] = ()
+    """What the checks at ingest found, and whether the name contradicts the content."""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    artifacts: tuple[str, ...] = ()
+    """Kinds of indexes and tables at hand, with the code that made them."""
+    damaged: tuple[int, ...] = ()
+    """Numbers of chunks that are known not to match their digests."""
+
+
+class LakeView:
+    """What can be asked of a lake without changing it.
+
+    Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read at ``ref``.
+    """
+
+    def __init__(self, repo: Repository, ref: str = "main") -> None:
+        self.repo = repo
+        self.ref = ref
+        self._desk = RegionDesk(repo)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.root)!r}, ref={self.ref!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def root(self) -> Path:
+        return self.repo.root
+
+    def close(self) -> None:
+        """Release what this process holds. A closed lake opens again by itself at its next use."""
+        self.repo.close()
+
+    # -- paths --------------------------------------------------------------------------------------------------
+    def tree(self, ref: str | None = None) -> Tree:
+        """The entries at a ref."""
+        return Tree(self.repo.journal, self.repo.journal.resolve(ref or self.ref))
+
+    def _at(self, path: str | os.PathLike[str], ref: str | None) -> tuple[Tree, str]:
+        named, cleaned = split_ref(os.fspath(path))
+        return self.tree(named or ref), cleaned
+
+    def ls(self, path: str | os.PathLike[str] = "", *, ref: str | None = None, recursive: bool = False) -> list[Entry]:
+        """What a directory holds, sorted by path; of a file, the file itself.
+
+        Raises:
+            NotFound: nothing is there.
+        """
+        tree, cleaned = self._at(path, ref)
+        entry = tree.find(cleaned) if cleaned else None
+        if entry is not None and entry.kind == Kind.FILE:
+            return [entry]
+        entries = tree.walk(cleaned) if recursive else tree.children(cleaned)
+        if not entries and not tree.is_directory(cleaned):
+            raise tree.missing(cleaned)
+        return entries
+
+    def exists(self, path: str | os.PathLike[str], *, ref: str | None = None) -> bool:
+        tree, cleaned = self._at(path, ref)
+        return tree.find(cleaned) is not None or tree.is_directory(cleaned)
+
+    def expand(self, pattern: str, *, ref: str | None = None) -> list[str]:
+        """Paths that match a shell pattern (``runs/*.bam``, ``**/*.vcf.gz``); what has none, or exists, is itself.
+
+        Raises:
+            NotFound: nothing matches.
+        """
+        named, cleaned = split_ref(pattern)
+        if not has_pattern(cleaned):
+            return [pattern]
+        tree = self.tree(named or ref)
+        if tree.find(cleaned) is not None:
+            return [pattern]
+        found = match_paths(tree, cleaned)
+        if not found:
+            raise NotFound(f"nothing in the lake matches {pattern}")
+        return [f"@{named}/{path}" if named is not None else path for path in found]
+
+    def stat(self, path: str | os.PathLike[str], *, ref: str | None = None) -> Stat:
+        """
+        Raises:
+            NotFound: nothing is there.
+        """
+        tree, cleaned = self._at(path, ref)
+        entry = tree.find(cleaned) if cleaned else None
+        if entry is None and not tree.is_directory(cleaned):
+            raise tree.missing(cleaned)
+        if entry is None or entry.kind == Kind.DIRECTORY:
+            modified = entry.modified if entry is not None else 0
+            attributes = entry.attributes if entry is not None else {}
+            return Stat(
+                cleaned, "directory", 0, _moment(modified), entry.commit if entry is not None else 0, attributes
+            )
+        return self._stat_file(entry)
+
+    def _stat_file(self, entry: Entry) -> Stat:
+        reader = self.repo.shelf.reader(entry.hex)
+        # The journal's own row, since the shelf may keep one from before an artifact or a damage was recorded.
+        record = self.repo.journal.object(entry.hex) or reader.record
+        problems = list(record.problems)
+        with contextlib.suppress(LakeError):
+            head = self.repo.store.read(record.location, 0, HEAD)
+            misnamed = suffix_problem(entry.path, detect(head, entry.path, size=record.size))
+            problems.extend([misnamed] if misnamed else [])
+        artifacts = self.repo.journal.artifacts(entry.hex)
+        return Stat(
+            entry.path,
+            "file",
+            entry.size,
+            _moment(entry.modified),
+            entry.commit,
+            entry.attributes,
+            entry.hex,
+            record.format,
+            media_type(record.format),
+            len(reader.chunks),
+            tuple(problems),
+            record.checksums,
+            tuple(sorted(f"{artifact.kind} ({artifact.code})" for artifact in artifacts)),
+            tuple(sorted(damage.ord for damage in self.repo.journal.damage(entry.hex))),
+        )
+
+    def meta(self, path: str | os.PathLike[str], *, ref: str | None = None) -> dict[str, Json]:
+        """The attributes of a file or directory."""
+        return self.stat(path, ref=ref).attributes
+
+    # -- bytes --------------------------------------------------------------------------------------------------
+    def reader(self, path: str | os.PathLike[str], *, ref: str | None = None) -> ObjectReader:
+        """Verified random access to a file, and its chunk map."""
+        tree, cleaned = self._at(path, ref)
+        return self.repo.shelf.reader(tree.file(cleaned).hex)
+
+    def local_path(self, path: str | os.PathLike[str], *, ref: str | None = None) -> Path:
+        """The plain file inside the lake that holds a file's bytes. For reading only.
+
+        Raises:
+            InvalidInput: its bytes are not a file of their own.
+        """
+        reader = self.reader(path, ref=ref)
+        found = self.repo.store.local_path(reader.record.location)
+        if found is None:
+            raise InvalidInput(f"{path} is not a plain file in this lake: read it through lake:// or get it")
+        return found
+
+    def open_reading(
+        self,
+        path: str | os.PathLike[str],
+        mode: str = "rb",
+        *,
+        ref: str | None = None,
+        verify: bool = False,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """A file for reading, binary or text; it goes on seeing the content that it opened. See `Lake.open`."""
+        tree, cleaned = self._at(path, ref)
+        reader = self.repo.shelf.reader(tree.file(cleaned).hex)
+        file: IO[bytes] = (
+            io.BufferedReader(VerifiedFile(reader), 1 << 18) if verify else self.repo.store.open(reader.record.location)
+        )
+        return file if "b" in mode else io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
+
+    def get(
+        self,
+        path: str | os.PathLike[str],
+        destination: str | os.PathLike[str],
+        *,
+        ref: str | None = None,
+        link: Link | str | None = None,
+        progress: Progress | None = None,
+    ) -> list[Path]:
+        """Copy a file or a directory out, verified; destinations behave like those of ``cp -r``. Returns the files.
+
+        Raises:
+            NotFound, DamagedObject, StorageError: nothing half-written stays behind.
+        """
+        tree, cleaned = self._at(path, ref)
+        bar = progress or Silent()
+        entries = tree.below(cleaned)
+        place = Path(destination)
+        name = cleaned.rsplit("/", 1)[-1]
+        if place.is_dir() or os.fspath(destination).endswith("/"):
+            place = place / name if name else place
+        bar.start(sum(entry.size for entry in entries), "get")
+        written = []
+        for entry in entries:
+            target = (
+                place if entry.path == cleaned else place / (entry.path[len(cleaned) + 1 :] if cleaned else entry.path)
+            )
+            if entry.kind == Kind.DIRECTORY:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            reader = self.repo.shelf.reader(entry.hex)
+            if link is None:
+                copy_out(reader, target, bar)
+            else:
+                link_out(self.repo, reader, target, Link(link))
+            written.append(target)
+        bar.close()
+        return written
+
+    def slice(
+        self,
+        path: str | os.PathLike[str],
+        regions: str | Sequence[str] = (),
+        *,
+        targets: str | os.PathLike[str] | None = None,
+        ref: str | None = None,
+    ) -> Slice:
+        """Regions of a file as a complete, valid file of the same format: every record once, in file order.
+
+        Args:
+            path: a file whose format knows regions.
+            regions: samtools notation (1-based, closed: ``chr20:1,000,000-2,000,000``); none: the whole file.
+            targets: a BED file of further regions (``samtools view -M -L``).
+
+        Raises:
+            InvalidRegion: cannot be parsed, or names no contig of the file.
+            Unsupported: the format has no regions.
+            FormatError, DamagedObject: what the query needs is damaged.
+        """
+        tree, cleaned = self._at(path, ref)
+        entry = tree.file(cleaned)
+        wanted = [regions] if isinstance(regions, str) else list(regions)
+        lines = _lines(Path(targets)) if targets is not None else None
+        return self._desk.slice(entry.hex, cleaned, wanted, lines)
+
+    def save(self, answer: Slice, destination: str | os.PathLike[str], *, write_index: bool = False) -> None:
+        """Write a slice to a local file, whole or not at all; with ``write_index`` its index beside it.
+
+        Raises:
+            StorageError: it cannot be written.
+            FormatError, Unsupported: it cannot be indexed.
+        """
+        write_slice(answer, Path(destination), index=write_index)
+
+    def index(self, path: str | os.PathLike[str], *, ref: str | None = None) -> list[str]:
+        """Make the index and the table that region queries profit from, where missing; returns the kinds at hand."""
+        tree, cleaned = self._at(path, ref)
+        return self._desk.index(tree.file(cleaned).hex, cleaned)
+
+    # -- history ------------------------------------------------------------------------------------------------
+    def branches(self) -> list[Branch]:
+        return self.repo.journal.branches()
+
+    def tags(self) -> list[Tag]:
+        return self.repo.journal.tags()
+
+    def log(
+        self, path: str | os.PathLike[str] | None = None, *, ref: str | None = None, limit: int | None = None
+    ) -> list[Commit]:
+        """Commits, newest first; with a path those that changed it or something below it."""
+        tree, cleaned = self._at(path or "", ref)
+        return self.repo.journal.log(tree.view, limit, cleaned or None)
+
+    def history(self, path: str | os.PathLike[str], *, ref: str | None = None) -> list[tuple[Commit, Entry | None]]:
+        """Every version of a file, newest first; None where it was removed."""
+        tree, cleaned = self._at(path, ref)
+        return self.repo.journal.history(tree.view, cleaned)
+
+    def diff(self, old: str, new: str | None = None, path: str = "") -> list[Difference]:
+        """What changed from one ref to another, below a path."""
+        journal = self.repo.journal
+        return journal.diff(journal.resolve(old), journal.resolve(new or self.ref), clean_path(path))
+
+    def fsck(self, progress: Progress | None = None) -> FsckReport:
+        """Check the journal against the objects, and every byte against its digest."""
+        return check_lake(self.repo, progress or Silent())
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise NotFound(f"cannot read the targets {path}: {error.strerror}") from error

@@ -1,0 +1,165 @@
+"""One lake on disk, opened: journal, object store, verified readers, and the lease under which this process writes."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lake.config import LakeConfig, create_config, load_config
+from lake.errors import AlreadyExists, LakeError, NotALake, ReadOnly, StorageError
+from lake.journal.base import Artifact, Change, Commit, ObjectRecord
+from lake.journal.sqlite import SqliteJournal, create
+from lake.objects import ObjectShelf
+from lake.stores.local import LocalStore
+
+__all__ = ["Repository", "default_author"]
+
+LEASE_SECONDS = 3600.0
+"""How long staging outlives a process that died; renewed while a process writes."""
+
+DIRECTORIES = ("catalog", "log", "objects", "quarantine", "staging", "trash")
+
+
+def default_author() -> str:
+    """``LAKE_AUTHOR``, else the name of the user."""
+    named = os.environ.get("LAKE_AUTHOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+class Repository:
+    """Journal and objects of one lake. Safe for threads; a forked child opens its own connections."""
+
+    def __init__(self, root: Path, config: LakeConfig, *, readonly: bool, timeout: float) -> None:
+        self.root = root
+        self.config = config
+        self.readonly = readonly
+        self.journal = SqliteJournal(root / "journal.db", timeout=timeout, readonly=readonly)
+        self.store = LocalStore(root)
+        self.shelf = ObjectShelf(self.store, self.journal)
+        self._lock = threading.Lock()
+        self._lease: tuple[int, str, float] | None = None
+
+    @classmethod
+    def create(cls, root: Path) -> Repository:
+        """Make a lake in a directory that is new, or holds nothing of a lake yet.
+
+        Raises:
+            AlreadyExists: there is one.
+            StorageError: the directory cannot be made or written.
+        """
+        try:
+            if (root / "lake.toml").exists():
+                raise AlreadyExists(f"{root} is a lake already")
+            root.mkdir(parents=True, exist_ok=True)
+            for name in DIRECTORIES:
+                (root / name).mkdir(exist_ok=True)
+        except OSError as error:
+            if isinstance(error, LakeError):
+                raise
+            raise StorageError(f"cannot make a lake at {root}: {error.strerror}") from error
+        if not (root / "journal.db").exists():
+            create(root / "journal.db")
+        create_config(root)
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, root: Path, *, readonly: bool = False, timeout: float = 30.0) -> Repository:
+        """
+        Raises:
+            NotALake: no ``lake.toml``, or no journal.
+            UnsupportedVersion: a newer lake.
+        """
+        root = root.absolute()
+        config = load_config(root)
+        if not (root / "journal.db").is_file():
+            raise NotALake(f"{root} has a lake.toml but no journal.db: restore it from a copy of the lake")
+        readonly = readonly or not os.access(root, os.W_OK)
+        return cls(root, config, readonly=readonly, timeout=timeout)
+
+    def session(self) -> str:
+        """The lease under which this process stages files; taken at the first write, renewed by later ones."""
+        if self.readonly:
+            raise ReadOnly(f"{self.root} is opened read-only: writing needs write permission on the lake's directory")
+        with self._lock:
+            pid, now = os.getpid(), time.monotonic()
+            if self._lease is not None and self._lease[0] == pid:
+                if now < self._lease[2] - LEASE_SECONDS / 2 or self.journal.renew_lease(self._lease[1], LEASE_SECONDS):
+                    if now >= self._lease[2] - LEASE_SECONDS / 2:
+                        self._lease = (pid, self._lease[1], now + LEASE_SECONDS)
+                    return self._lease[1]
+            else:
+                self._reap()
+            owner = f"{default_author()}@{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
+            self._lease = (pid, self.journal.acquire_lease(owner, "staging", LEASE_SECONDS), now + LEASE_SECONDS)
+            return self._lease[1]
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory of this session's staging for files on their way; it goes at the end."""
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.staging()) as name:
+            yield Path(name)
+
+    def staging(self) -> Path:
+        """This session's folder for files on their way, on the same disk as the objects."""
+        # A folder of its own inside the session's: batches remove the session's once it is empty.
+        folder = self.root / "staging" / self.session() / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _reap(self) -> None:
+        """Remove the staging of sessions whose lease has run out, or that no lease knows any more."""
+        staged = self.store.sessions()
+        if not staged:
+            return
+        live = set(self.journal.live_leases("staging"))
+        for session in staged:
+            if session not in live:
+                self.store.reap(session)
+        for session in self.journal.expired_leases("staging"):
+            self.journal.release_lease(session)
+
+    def commit(
+        self,
+        branch: str,
+        changes: Sequence[Change],
+        *,
+        objects: Iterable[ObjectRecord] = (),
+        artifacts: Iterable[Artifact] = (),
+        message: str,
+        op_id: str | None = None,
+        expected_head: int | None = None,
+    ) -> Commit:
+        """`Journal.commit` in the name of the user of this process."""
+        return self.journal.commit(
+            branch,
+            changes,
+            objects=objects,
+            artifacts=artifacts,
+            message=message,
+            author=default_author(),
+            op_id=op_id or secrets.token_hex(16),
+            expected_head=expected_head,
+        )
+
+    def close(self) -> None:
+        """Give the lease back and close the journal."""
+        with self._lock:
+            lease, self._lease = self._lease, None
+            if lease is not None and lease[0] == os.getpid():
+                with contextlib.suppress(LakeError):
+                    self.store.reap(lease[1])
+                    self.journal.release_lease(lease[1])
+            self.journal.close()

@@ -1,0 +1,33 @@
+"""Named steps of the write path at which a test can kill the process, to see that a crash there loses nothing.
+
+`REGIONLAKE_CRASHPOINT=<name>` in the environment makes the process kill itself (SIGKILL, so that no clean-up
+runs) when it first comes to that step. Without the variable a step costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+__all__ = ["CRASH_POINTS", "crash_point"]
+
+CRASH_POINTS: dict[str, str] = {
+    "staging-made": "the batch's staging directory exists, nothing is in it",
+    "staging-written": "a staging file has its bytes, but is not registered with the batch",
+    "staged": "a file is staged and hashed",
+    "source-linked": "a moved source has its second name in staging",
+    "data-synced": "the bytes of every staged file are durable, no name is",
+    "renamed": "the first object has its name, the others have not",
+    "names-made": "every object has its name, directories are not durable",
+    "published": "objects and names are durable, no commit names them",
+    "source-removed": "after the commit: the first moved source is gone",
+}
+"""Every step of `lake.stores.local`, in the order in which a batch comes to them."""
+
+_armed = os.environ.get("REGIONLAKE_CRASHPOINT")
+
+
+def crash_point(name: str) -> None:
+    """Kill this process if it was told to die at the step ``name``."""
+    if name == _armed:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,149 @@
+"""Many changes that become one commit, and how they look to their own reads before that."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+
+from lake.digest import Digest
+from lake.errors import NotFound
+from lake.journal.base import (
+    Annotate,
+    Artifact,
+    Change,
+    Commit,
+    Entry,
+    Json,
+    Kind,
+    MakeDirectory,
+    ObjectRecord,
+    Put,
+    Remove,
+)
+from lake.paths import parent
+from lake.repository import Repository
+from lake.stores.base import Batch
+
+__all__ = ["Transaction"]
+
+
+class Transaction:
+    """Changes of one branch, gathered until `commit`."""
+
+    def __init__(self, repo: Repository, branch: str, message: str, expected_head: int | None = None) -> None:
+        self._repo = repo
+        self.branch = branch
+        self.message = message
+        self._expected_head = expected_head
+        self._changes: list[Change] = []
+        self._objects: dict[Digest, ObjectRecord] = {}
+        self._artifacts: list[Artifact] = []
+        self._batches: list[Batch] = []
+        self._entries: dict[str, Entry | None] = {}
+        self.result: Commit | None = None
+        """The commit, once it stands; None for a transaction that changed nothing."""
+
+    def add(
+        self,
+        changes: Sequence[Change],
+        objects: Iterable[ObjectRecord],
+        artifacts: Iterable[Artifact],
+        batches: Iterable[Batch],
+        found: dict[str, Entry | None],
+    ) -> None:
+        """Take changes in. ``found`` holds the entries that they meet, as seen before them."""
+        for record in objects:
+            self._objects[record.digest] = record
+            self._repo.shelf.add(record)
+        self._artifacts.extend(artifacts)
+        self._batches.extend(batches)
+        for change in changes:
+            old = self._entries[change.path] if change.path in self._entries else found.get(change.path)
+            self._entries[change.path] = self._apply(change, old)
+        self._changes.extend(changes)
+
+    def commit(self) -> Commit | None:
+        """Make everything one commit; None when nothing was changed."""
+        if self._changes:
+            self.result = self._repo.commit(
+                self.branch,
+                self._changes,
+                objects=self._objects.values(),
+                artifacts=self._artifacts,
+                message=self.message,
+                expected_head=self._expected_head,
+            )
+            for batch in self._batches:
+                batch.release()
+        return self.result
+
+    # -- how it looks from inside -------------------------------------------------------------------------------
+    def knows(self, path: str) -> bool:
+        return path in self._entries
+
+    def entry(self, path: str) -> Entry | None:
+        return self._entries[path]
+
+    def overlay(self, entries: Iterable[Entry], directory: str) -> list[Entry]:
+        """Entries below a directory at any depth, as `Journal.walk` gives them, with the changes applied."""
+        prefix = f"{directory}/" if directory else ""
+        seen = {entry.path: entry for entry in entries}
+        for path, changed in self._entries.items():
+            if path.startswith(prefix):
+                if changed is None:
+                    seen.pop(path, None)
+                else:
+                    seen[path] = changed
+        return [seen[path] for path in sorted(seen)]
+
+    def _apply(self, change: Change, old: Entry | None) -> Entry | None:
+        now = time.time_ns()
+        match change:
+            case Put(path=path, digest=digest):
+                record = self._objects.get(digest) or self._repo.shelf.reader(digest).record
+                attributes = (
+                    dict(change.attributes) if change.attributes is not None else (old.attributes if old else {})
+                )
+                return Entry(
+                    path,
+                    Kind.FILE,
+                    record.size,
+                    change.modified or now,
+                    0,
+                    _encode(attributes, change.patch or {}),
+                    bytes.fromhex(digest),
+                    record.format,
+                )
+            case MakeDirectory(path=path):
+                return old or Entry(
+                    path, Kind.DIRECTORY, 0, now, 0, _encode(dict(change.attributes or {}), {}), None, None
+                )
+            case Remove():
+                return None
+            case Annotate(path=path, patch=patch):
+                if old is None:
+                    raise NotFound(f"no such file: {path}")
+                return old._replace(attrs=_encode(old.attributes, patch), commit=0)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether the changes themselves make the path a directory."""
+        known = self._entries.get(path)
+        if known is not None and known.kind == Kind.DIRECTORY:
+            return True
+        return any(entry is not None and _below(name, path) for name, entry in self._entries.items())
+
+
+def _below(name: str, directory: str) -> bool:
+    while name:
+        name = parent(name)
+        if name == directory:
+            return True
+    return False
+
+
+def _encode(attributes: dict[str, Json], patch: dict[str, Json] | object) -> str | None:
+    assert isinstance(patch, dict) or hasattr(patch, "items")
+    merged = {**attributes, **dict(patch)}  # type: ignore[call-overload]
+    kept = {key: value for key, value in merged.items() if value is not None}
+    return json.dumps(kept, sort_keys=True) if kept else None
