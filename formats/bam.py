@@ -16,7 +16,7 @@ from lake.errors import FormatError
 from lake.formats.adoption import reason_to_refuse
 from lake.formats.bam_source import BamSource
 from lake.formats.base import IndexKind
-from lake.formats.bgzf import EOF_BLOCK, check_chain
+from lake.formats.bgzf import ENCODER, EOF_BLOCK, block_size_at, check_chain, inflate, split_blocks
 from lake.formats.binning import BAI_LIMIT, parse_index
 from lake.formats.blocks import TABLE_KIND, decode_table, encode_table, tabulate
 from lake.formats.locators import IndexLocator, Locator, TableLocator
@@ -70,7 +70,7 @@ class BamFile:
                 selection = intersect(selection, merge_regions(targets, contigs))
         else:
             selection = merge_regions(targets, contigs)
-        return Plan(_MEDIA_TYPE, self._segments(selection), verbatim=True)
+        return Plan(_MEDIA_TYPE, self._segments(selection), verbatim=True, query=selection.canonical)
 
     def _segments(self, selection: Selection) -> tuple[Segment, ...]:
         source = self._source
@@ -101,21 +101,35 @@ class BamFormat:
     media_type = _MEDIA_TYPE
     suffixes = (".bam",)
     planner = "bam/1"
+    encoder = ENCODER
     indexes = (IndexKind("csi", (".csi", "^.csi")), IndexKind("bai", (".bai", "^.bai")))
     table_kind = TABLE_KIND
 
     def check(self, reader: ByteReader) -> list[str]:
         """Block chain, end marker and header; files of up to 8 MiB are read whole."""
         problems = check_chain(reader)
+        if problems and block_size_at(reader, 0) is None:
+            return problems
         try:
             source = BamSource(reader)
             if not problems and reader.size <= _CHECKED_WHOLE:
                 for _ in source.walk_all():
                     pass
         except FormatError as error:
-            if not problems or (reader.size and not problems[0].startswith("not BGZF")):
-                problems.append(str(error))
+            problems.append(str(error))
         return problems
+
+    def check_chunk(self, chunk: bytes, offset: int) -> None:
+        """
+        Raises:
+            FormatError: a block of the chunk does not inflate to what it states.
+        """
+        end = 0
+        for start, size in split_blocks(chunk, offset):
+            end = start + size
+            inflate(chunk[start:end], offset + start)
+        if end != len(chunk):
+            raise FormatError(f"no whole BGZF block at {offset + end}; the file is damaged")
 
     def check_index(self, reader: ByteReader, kind: str, index: bytes) -> str | None:
         """Why the index cannot belong to the file (one sentence), or None when it can be adopted."""

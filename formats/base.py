@@ -79,7 +79,12 @@ class RegionFormat(Format, Protocol):
 
     @property
     def planner(self) -> str:
-        """Version of planner and encoder; part of a slice's identity."""
+        """Version of the planner and of what it derives; part of a slice's identity."""
+        ...
+
+    @property
+    def encoder(self) -> str:
+        """What writes the bytes of edges, with its version; part of a slice's identity."""
         ...
 
     @property
@@ -90,6 +95,16 @@ class RegionFormat(Format, Protocol):
     @property
     def table_kind(self) -> str | None:
         """Kind of the derived table that speeds queries up (``bgzf-blocks/1``), or None."""
+        ...
+
+    def check_chunk(self, chunk: bytes, offset: int) -> None:
+        """Prove that a whole chunk of an object, cut by the format's own cutter, can be decoded.
+
+        Asked before bytes of a file are passed on of which not everything has been decoded once.
+
+        Raises:
+            FormatError: it cannot; says where.
+        """
         ...
 
     def check_index(self, reader: ByteReader, kind: str, index: bytes) -> str | None:

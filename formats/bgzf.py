@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from lake.errors import FormatError
 from lake.formats.reader import ByteReader
 
 __all__ = [
+    "ENCODER",
     "EOF_BLOCK",
     "HEADER_SIZE",
     "MAX_BLOCK",
@@ -41,6 +43,9 @@ __all__ = [
 EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty block that ends a file (SAM specification, section 4.1.2)."""
 
+ENCODER = f"isal/{version('isal')}"
+"""What compresses edges: another version may write other bytes for the same records."""
+
 HEADER_SIZE = 18
 """Bytes of a block's header when its extra field holds nothing but BC, as every known writer has it."""
 
@@ -55,7 +60,8 @@ _TRAILER = struct.Struct("<II")
 _CACHE_BYTES = 8 << 20
 
 _RUN_BYTES = 2 << 20
-"""Compressed bytes of a run that is read in bulk: a few hundred blocks, 5 to 15 MiB inflated."""
+_RUN_INFLATED = 8 << 20
+"""Bounds of a run that is read in bulk, compressed and inflated: some hundred blocks."""
 
 
 class Block(NamedTuple):
@@ -246,13 +252,11 @@ def single_runs(blocks: BgzfReader, coffset: int) -> Iterator[Run]:
 def bulk_runs(reader: ByteReader, coffset: int, threads: int = 2) -> Iterator[Run]:
     """Runs of some MiB, from the block at ``coffset`` to the end of the file, inflated ahead by threads."""
     with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[tuple[list[int], int, list[Future[list[bytes]]]]] = deque()
+        ahead: deque[tuple[list[int], int, list[Future[_Part]]]] = deque()
         while ahead or coffset < reader.size:
             while coffset < reader.size and len(ahead) < 2:
                 piece = reader.read(coffset, _RUN_BYTES)
-                blocks = list(split_blocks(piece, coffset))
-                if not blocks:
-                    raise FormatError(f"BGZF block at {coffset} is damaged, or cut off at the end of the file")
+                blocks = _some_blocks(piece, coffset)
                 share = -(-len(blocks) // threads)
                 parts = [blocks[start : start + share] for start in range(0, len(blocks), share)]
                 jobs = [pool.submit(_inflate_all, piece, part, coffset) for part in parts]
@@ -260,13 +264,36 @@ def bulk_runs(reader: ByteReader, coffset: int, threads: int = 2) -> Iterator[Ru
                 ahead.append(([coffset + offset for offset, _ in blocks], after, jobs))
                 coffset = after
             coffsets, after, jobs = ahead.popleft()
-            inflated = [data for job in jobs for data in job.result()]
-            bounds = [0, *accumulate(len(data) for data in inflated)]
-            yield Run(b"".join(inflated), coffsets, bounds[:-1], after)
+            inflated = [job.result() for job in jobs]
+            bounds = [0, *accumulate(length for part in inflated for length in part.lengths)]
+            run = Run(b"".join(part.data for part in inflated), coffsets, bounds[:-1], after)
+            del jobs, inflated
+            yield run
 
 
-def _inflate_all(piece: bytes, blocks: list[tuple[int, int]], where: int) -> list[bytes]:
-    return [inflate(piece[offset : offset + size], where + offset) for offset, size in blocks]
+class _Part(NamedTuple):
+    data: bytes
+    lengths: list[int]
+    """Inflated bytes of each block."""
+
+
+def _some_blocks(piece: bytes, coffset: int) -> list[tuple[int, int]]:
+    """The first blocks of a piece, at least one, that do not inflate to more than a run may hold."""
+    blocks: list[tuple[int, int]] = []
+    inflated = 0
+    for offset, size in split_blocks(piece, coffset):
+        inflated += min(int.from_bytes(piece[offset + size - 4 : offset + size], "little"), MAX_BLOCK)
+        if blocks and inflated > _RUN_INFLATED:
+            break
+        blocks.append((offset, size))
+    if not blocks:
+        raise FormatError(f"the BGZF block at {coffset} is damaged, or cut off at the end of the file")
+    return blocks
+
+
+def _inflate_all(piece: bytes, blocks: list[tuple[int, int]], where: int) -> _Part:
+    inflated = [inflate(piece[offset : offset + size], where + offset) for offset, size in blocks]
+    return _Part(b"".join(inflated), [len(data) for data in inflated])
 
 
 def block_size_at(reader: ByteReader, coffset: int) -> int | None:
@@ -280,6 +307,8 @@ def block_size_at(reader: ByteReader, coffset: int) -> int | None:
 
 def check_chain(reader: ByteReader) -> list[str]:
     """Walk the headers of all blocks: what is wrong with the chain, one sentence each."""
+    if reader.size == 0:
+        return ["the file is empty"]
     offset = 0
     while offset < reader.size:
         size = block_size_at(reader, offset)

@@ -79,37 +79,39 @@ def key_of(tid: int, pos: int) -> int:
 def read_records(runs: Iterator[Run], uoffset: int, n_contigs: int) -> Iterator[Batch]:
     """All records from byte ``uoffset`` of the first run to the end of the runs, a batch for a run or for several.
 
+    A record that is not whole in a run is kept back until the runs that complete it have come.
+
     Raises:
         FormatError: a record is damaged, or the data ends inside one.
     """
-    data, bounds, coffsets, after = b"", [], [], 0
-    at, wanted, together = uoffset, 4, True
     pieces: list[bytes] = []
-    total = 0
+    bounds: list[int] = []
+    coffsets: list[int] = []
+    total, at, wanted, together = 0, uoffset, 4, True
     for run in runs:
-        if not pieces and uoffset > [*run.bounds, len(run.data)][1]:
-            raise FormatError(f"the BGZF block at {run.coffsets[0]} is shorter than {uoffset} bytes; index damaged")
+        if not coffsets and at > [*run.bounds, len(run.data)][1]:
+            raise FormatError(f"the BGZF block at {run.coffsets[0]} is shorter than {at} bytes; index damaged")
         bounds += [total + bound for bound in run.bounds]
         coffsets += run.coffsets
-        after = run.next
         pieces.append(run.data)
         total += len(run.data)
         if total < at + wanted:
             continue
         data = b"".join(pieces) if len(pieces) > 1 else pieces[0]
-        offsets = _walk_together(data, at, bounds) if together and len(run.bounds) > 1 else None
+        offsets = _walk_together(data, at, bounds) if together and len(bounds) > 1 else None
         if offsets is None:
-            together = False
+            # Where records straddle blocks once, they do so everywhere.
+            together = len(bounds) == 1
             offsets = np.array(_walk(data, at), np.int64)
         if len(offsets):
-            places = np.array([*bounds, total], np.int64), np.array([*coffsets, after], np.int64)
+            places = np.array([*bounds, total], np.int64), np.array([*coffsets, run.next], np.int64)
             batch = _decode(data, offsets, places, n_contigs)
             at = int(batch.stop[-1])
             yield batch
         wanted = _wanted(data, at, bounds, coffsets)
         block = bisect_right(bounds, at) - 1
         bounds, coffsets = [bound - at for bound in bounds[block:]], coffsets[block:]
-        pieces, total, at = [data[at:]], total - at, 0
+        pieces, total, at = [data[at:]] if at < total else [], total - at, 0
     if total != at:
         raise FormatError("the file ends inside a record: it is truncated, or its index is damaged")
 

@@ -74,6 +74,13 @@ class Selection:
     unplaced: bool = False
     everything: bool = False
 
+    @property
+    def canonical(self) -> str:
+        """The same text for every way to ask for the same: contig numbers and half-open intervals."""
+        if self.everything:
+            return "."
+        return ";".join([f"{tid}:{start}-{stop}" for tid, start, stop in self.intervals] + ["*"] * self.unplaced)
+
 
 def parse_region(text: str, contigs: Mapping[str, int]) -> Region:
     """Parse samtools notation against the contigs of a header.
@@ -83,7 +90,7 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Region:
     first, then without what follows its last colon.
 
     Raises:
-        InvalidRegion: unknown contig, ambiguous name, no number, a number < 1, reversed or too large.
+        InvalidRegion: unknown contig, ambiguous name, no number, reversed or too large.
     """
     if text in (UNPLACED, EVERYTHING) and text not in contigs:
         return Region(text)
@@ -93,7 +100,8 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Region:
     if not range_text:
         return Region(name)
     first_text, dash, last_text = range_text.partition("-")
-    first = _position(first_text, text) if first_text else 1
+    # samtools takes 0 for the first base.
+    first = max(_position(first_text, text), 1) if first_text else 1
     last = _position(last_text, text) if last_text else None
     if not first_text and last is None:
         raise InvalidRegion(f"no position in the region {text!r}: write NAME, NAME:FROM or NAME:FROM-TO")
@@ -132,8 +140,6 @@ def _position(text: str, region: str) -> int:
     if exponent > 30:
         raise InvalidRegion(f"{text!r} in the region {region!r} is too large")
     position = int(Decimal(digits).scaleb(exponent))
-    if position < 1:
-        raise InvalidRegion(f"{text!r} in the region {region!r} is not a position: positions start at 1")
     if position >= UNBOUNDED:
         raise InvalidRegion(f"{text!r} in the region {region!r} is too large")
     return position

@@ -39,6 +39,7 @@ def get_format(name: str) -> Format | None:
     return cast("Format", getattr(import_module(module), attribute))
 
 
+@cache
 def region_format(name: str) -> RegionFormat | None:
     """The format of that name when regions of it can be asked, else None."""
     found = get_format(name)

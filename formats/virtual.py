@@ -15,6 +15,9 @@ from lake.segments import Literal, Segment, Span, merge_segments
 
 __all__ = ["Range", "compile_ranges", "merge_ranges"]
 
+_PENDING = 64
+"""Parts of blocks that are held before they are compressed; each keeps its whole block in memory."""
+
 Range = tuple[int, int]
 """Virtual offsets ``[first, last)`` of records."""
 
@@ -46,12 +49,17 @@ def compile_ranges(blocks: BgzfReader, ranges: Iterable[Range]) -> tuple[Segment
             segments.append(Literal(compress(b"".join(pending))))
             pending.clear()
 
+    def add(data: bytes, start: int, stop: int, coffset: int) -> None:
+        pending.append(_part(data, start, stop, coffset))
+        if len(pending) > _PENDING:
+            flush()
+
     for first, last in ranges:
         coffset, inside = first >> 16, first & 0xFFFF
         last_block, last_inside = last >> 16, last & 0xFFFF
         if inside and coffset < last_block:
             block = blocks.block(coffset)
-            pending.append(_part(block.data, inside, len(block.data), coffset))
+            add(block.data, inside, len(block.data), coffset)
             coffset, inside = block.next, 0
         if coffset < last_block:
             flush()
@@ -59,7 +67,7 @@ def compile_ranges(blocks: BgzfReader, ranges: Iterable[Range]) -> tuple[Segment
         elif coffset > last_block:
             raise FormatError(f"the virtual offset {last:#x} does not name a block of the file; its index is damaged")
         if last_inside:
-            pending.append(_part(blocks.block(last_block).data, inside, last_inside, last_block))
+            add(blocks.block(last_block).data, inside, last_inside, last_block)
     flush()
     return merge_segments(segments)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from lake.chunks import ChunkMap
 from lake.digest import Digest, digest_of
-from lake.errors import DamagedObject, LakeError, NotFound
+from lake.errors import DamagedObject, LakeError, NotFound, StorageError
 from lake.journal.base import Journal, ObjectRecord
 from lake.stores.base import ObjectStore
 
@@ -76,11 +76,11 @@ class ObjectReader:
     def _verify(self, number: int) -> bytes:
         start, size = self.chunks.span(number)
         expected = self.chunks.digest(number)
-        data = self._store.read(self.record.location, start, size)
+        data = self._stored(start, size)
         if digest_of(data) != expected:
             # Another process may have healed the object: a handle that is still open shows the old file.
             self._store.forget(self.record.location)
-            data = self._store.read(self.record.location, start, size)
+            data = self._stored(start, size)
             if digest_of(data) != expected:
                 raise DamagedObject(self._report(self.record, number, start, size))
         with self._marking:
@@ -88,6 +88,16 @@ class ObjectReader:
                 self._verified[number] = 1
                 self._pending -= 1
         return data
+
+    def _stored(self, start: int, size: int) -> bytes:
+        """The bytes as they are; nothing of a chunk of which the end is cut off."""
+        try:
+            return self._store.read(self.record.location, start, size)
+        except StorageError:
+            present = self._store.has(self.source)
+            if present is not None and present.length < start + size:
+                return b""
+            raise
 
 
 class ObjectShelf:

@@ -36,6 +36,8 @@ class RegionDesk:
         self._open: OrderedDict[Digest, RegionFile] = OrderedDict()
         self._lock = threading.Lock()
         self._making: set[Digest] = set()
+        self._unproven: dict[Digest, tuple[RegionFormat, bytearray]] = {}
+        """Files that have no table, hence were never decoded as a whole, and which of their chunks were."""
 
     def slice(self, digest: Digest, path: str, regions: Sequence[str], targets: Sequence[str] | None = None) -> Slice:
         """Compile regions of an object.
@@ -55,8 +57,7 @@ class RegionDesk:
             plan = file.plan(regions, read_targets(targets, file.contigs, "targets") if targets is not None else None)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
-        query = "\0".join((*regions, "", *(targets or ())))
-        identity = blake3(f"{digest}\0{form.planner}\0{query}".encode()).hexdigest()
+        identity = blake3("\0".join((digest, form.planner, form.encoder, plan.query)).encode()).hexdigest()
         return Slice(plan.media_type, plan.segments, identity, plan.verbatim, self._read)
 
     def file(self, digest: Digest, path: str) -> tuple[RegionFile, RegionFormat]:
@@ -92,7 +93,19 @@ class RegionDesk:
         return sorted({artifact.kind for artifact in self._repo.journal.artifacts(digest)})
 
     def _read(self, span: Span) -> bytes:
-        return self._repo.shelf.reader(span.source).read(span.offset, span.length)
+        reader = self._repo.shelf.reader(span.source)
+        unproven = self._unproven.get(span.source)
+        if unproven is not None:
+            self._prove(reader, span, *unproven)
+        return reader.read(span.offset, span.length)
+
+    def _prove(self, reader: ObjectReader, span: Span, form: RegionFormat, proven: bytearray) -> None:
+        """Decode the chunks of a span once, so that damage from before the put is not passed on as an answer."""
+        for number in reader.chunks.locate(span.offset, span.length):
+            if not proven[number]:
+                offset, length = reader.chunks.span(number)
+                form.check_chunk(reader.read(offset, length), offset)
+                proven[number] = 1
 
     def _keep(self, digest: Digest, opened: RegionFile) -> None:
         with self._lock:
@@ -101,17 +114,25 @@ class RegionDesk:
                 self._open.popitem(last=False)
 
     def _prepare(self, form: RegionFormat, reader: ObjectReader, path: str) -> RegionFile:
+        self._unproven[reader.source] = form, bytearray(len(reader.chunks))
         index = self._index(form, reader, path)
         if index is None:
             return form.open(reader, kind=None, index=None, table=None)
-        kind, body = index
         table = self._stored_table(form, reader)
         if table is None:
             if reader.size <= _TABLE_AT_ONCE:
-                table = self._table(form, reader, body)
+                table = self._table(form, reader, index[1])
             else:
-                self._make_table_beside(form, reader, kind, body)
-        return form.open(reader, kind=kind, index=body, table=table)
+                self._make_table_beside(form, reader, index)
+        return self._opened(form, reader, index, table)
+
+    def _opened(
+        self, form: RegionFormat, reader: ObjectReader, index: tuple[str, bytes], table: bytes | None
+    ) -> RegionFile:
+        if table is not None:
+            # Whoever made the table has decoded every byte.
+            self._unproven.pop(reader.source, None)
+        return form.open(reader, kind=index[0], index=index[1], table=table)
 
     def _index(self, form: RegionFormat, reader: ObjectReader, path: str) -> tuple[str, bytes] | None:
         found = find_index(self._repo, form, self._repo.journal.artifacts(reader.source))
@@ -154,7 +175,7 @@ class RegionDesk:
         keep_artifact(self._repo, reader.source, form.table_kind, form.planner, table)
         return table
 
-    def _make_table_beside(self, form: RegionFormat, reader: ObjectReader, kind: str, index: bytes) -> None:
+    def _make_table_beside(self, form: RegionFormat, reader: ObjectReader, index: tuple[str, bytes]) -> None:
         with self._lock:
             if reader.source in self._making:
                 return
@@ -162,9 +183,9 @@ class RegionDesk:
 
         def work() -> None:
             try:
-                table = self._table(form, reader, index)
+                table = self._table(form, reader, index[1])
                 if table is not None:
-                    self._keep(reader.source, form.open(reader, kind=kind, index=index, table=table))
+                    self._keep(reader.source, self._opened(form, reader, index, table))
             except LakeError as error:
                 _log.warning("no block table for b3:%s: %s", reader.source, error)
 

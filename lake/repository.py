@@ -9,13 +9,12 @@ import secrets
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lake.config import LakeConfig, create_config, load_config
 from lake.errors import AlreadyExists, LakeError, NotALake, ReadOnly, StorageError
-from lake.journal.base import Artifact, Change, Commit, ObjectRecord
+from lake.journal.base import Artifact, Change, Commit, Journal, ObjectRecord
 from lake.journal.sqlite import SqliteJournal, create
 from lake.objects import ObjectShelf
 from lake.stores.local import LocalStore
@@ -25,7 +24,8 @@ __all__ = ["Repository", "default_author"]
 LEASE_SECONDS = 3600.0
 """How long staging outlives a process that died; renewed while a process writes."""
 
-DIRECTORIES = ("catalog", "log", "objects", "quarantine", "staging", "trash")
+RESERVED = ("catalog", "log", "quarantine", "trash")
+"""Folders of which the format on disk speaks, and that have nothing in them yet."""
 
 
 def default_author() -> str:
@@ -50,7 +50,7 @@ class Repository:
         self.store = LocalStore(root)
         self.shelf = ObjectShelf(self.store, self.journal)
         self._lock = threading.Lock()
-        self._lease: tuple[int, str, float] | None = None
+        self._lease: _Lease | None = None
 
     @classmethod
     def create(cls, root: Path) -> Repository:
@@ -64,7 +64,8 @@ class Repository:
             if (root / "lake.toml").exists():
                 raise AlreadyExists(f"{root} is a lake already")
             root.mkdir(parents=True, exist_ok=True)
-            for name in DIRECTORIES:
+            LocalStore.create(root)
+            for name in RESERVED:
                 (root / name).mkdir(exist_ok=True)
         except OSError as error:
             if isinstance(error, LakeError):
@@ -90,21 +91,20 @@ class Repository:
         return cls(root, config, readonly=readonly, timeout=timeout)
 
     def session(self) -> str:
-        """The lease under which this process stages files; taken at the first write, renewed by later ones."""
+        """The lease under which this process stages files; taken at the first write, kept alive by a thread.
+
+        Raises:
+            ReadOnly: the lake is open for reading only.
+        """
         if self.readonly:
             raise ReadOnly(f"{self.root} is opened read-only: writing needs write permission on the lake's directory")
         with self._lock:
-            pid, now = os.getpid(), time.monotonic()
-            if self._lease is not None and self._lease[0] == pid:
-                if now < self._lease[2] - LEASE_SECONDS / 2 or self.journal.renew_lease(self._lease[1], LEASE_SECONDS):
-                    if now >= self._lease[2] - LEASE_SECONDS / 2:
-                        self._lease = (pid, self._lease[1], now + LEASE_SECONDS)
-                    return self._lease[1]
-            else:
+            pid = os.getpid()
+            if self._lease is None or self._lease.pid != pid:
                 self._reap()
-            owner = f"{default_author()}@{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
-            self._lease = (pid, self.journal.acquire_lease(owner, "staging", LEASE_SECONDS), now + LEASE_SECONDS)
-            return self._lease[1]
+                owner = f"{default_author()}@{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
+                self._lease = _Lease(pid, self.journal.acquire_lease(owner, "staging", LEASE_SECONDS), self.journal)
+            return self._lease.id
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -158,8 +158,29 @@ class Repository:
         """Give the lease back and close the journal."""
         with self._lock:
             lease, self._lease = self._lease, None
-            if lease is not None and lease[0] == os.getpid():
+            if lease is not None and lease.pid == os.getpid():
+                lease.stop()
                 with contextlib.suppress(LakeError):
-                    self.store.reap(lease[1])
-                    self.journal.release_lease(lease[1])
+                    self.store.reap(lease.id)
+                    self.journal.release_lease(lease.id)
             self.journal.close()
+
+
+class _Lease:
+    """A lease of this process, renewed in time for as long as the process lives, however long one file takes."""
+
+    def __init__(self, pid: int, lease: str, journal: Journal) -> None:
+        self.pid = pid
+        self.id = lease
+        self._journal = journal
+        self._stopped = threading.Event()
+        threading.Thread(target=self._keep, name="regionlake-lease", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _keep(self) -> None:
+        while not self._stopped.wait(LEASE_SECONDS / 4):
+            # A journal that is locked for long is tried again: three more renewals fit into the time that is left.
+            with contextlib.suppress(LakeError):
+                self._journal.renew_lease(self.id, LEASE_SECONDS)

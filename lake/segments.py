@@ -6,9 +6,11 @@ A format module compiles regions into a `Plan`; whoever can read the objects tur
 from __future__ import annotations
 
 import io
+import tempfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from lake.digest import Digest
 
@@ -51,6 +53,8 @@ class Plan(NamedTuple):
     segments: tuple[Segment, ...]
     verbatim: bool
     """True when every record's bytes are those of the object (edges may be compressed anew)."""
+    query: str
+    """The same text for every way to ask the same of the same object."""
 
 
 def merge_segments(segments: list[Segment]) -> tuple[Segment, ...]:
@@ -120,10 +124,14 @@ class Slice:
         """The whole answer in memory."""
         return b"".join(self.iter_bytes())
 
-    def open(self) -> io.BufferedReader | io.BytesIO:
-        """A seekable, read-only binary file. An answer of unknown size is computed into memory first."""
+    def open(self) -> BinaryIO:
+        """A seekable, read-only binary file. An answer of unknown size is computed first, into a temporary file."""
         if self.size is None:
-            return io.BytesIO(self.to_bytes())
+            spool = tempfile.TemporaryFile()  # noqa: SIM115
+            for piece in self.iter_bytes():
+                spool.write(piece)
+            spool.seek(0)
+            return spool
         return io.BufferedReader(_SegmentFile(self), buffer_size=1 << 18)
 
 
@@ -157,8 +165,6 @@ class _SegmentFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        from bisect import bisect_right
-
         wanted = min(len(buffer), self._size - self._position)
         if wanted <= 0:
             return 0

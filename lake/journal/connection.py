@@ -24,7 +24,6 @@ from urllib.parse import quote
 from lake.errors import (
     AlreadyExists,
     InvalidInput,
-    LakeError,
     LakeLocked,
     NotALake,
     ReadOnly,
@@ -195,6 +194,7 @@ class Database:
         if not self.readonly:
             connection = self._connect("mode=rw")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA fullfsync = ON")  # macOS: an fsync alone does not reach the disk
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
             return connection, None
         try:
@@ -275,8 +275,6 @@ def create(path: Path) -> None:
             os.rename(fresh, path)
             _sync(path.parent)
         except OSError as error:
-            if isinstance(error, LakeError):
-                raise
             raise StorageError(f"cannot make {path}: {error.strerror}") from error
         finally:
             with suppress(FileNotFoundError):

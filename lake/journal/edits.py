@@ -11,17 +11,16 @@ from blake3 import blake3
 
 from lake.digest import Digest
 from lake.errors import AlreadyExists, Conflict, InvalidInput, InvalidPath, IsDirectory, NotDirectory, NotFound
-from lake.journal.base import Annotate, Change, Entry, Expect, Json, Kind, MakeDirectory, Put, Remove, View
+from lake.journal.base import PRESENT, Annotate, Change, Entry, Expect, Json, Kind, MakeDirectory, Put, Remove, View
 from lake.journal.entries import Version, find, has_below, span_below
 from lake.journal.objects import Live
 
-__all__ = ["Edit", "commit_id"]
-
+__all__ = ["Edit", "State", "commit_id"]
 
 _LATEST = (1 << 63) - 1
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """A new version of a path, without its key."""
 
     kind: Kind
@@ -41,10 +40,9 @@ class Edit:
         self._view = view
         self._created = created
         self._objects = objects
-        self._roots = {known.id: known.chunk_root for known in objects.values()}
         self._directories: set[str] = {""}
         """Directories that are known not to be files."""
-        self.delta: dict[str, _State] = {}
+        self.delta: dict[str, State] = {}
         """The new version of every changed path."""
 
     def apply(self, change: Change) -> None:
@@ -83,36 +81,31 @@ class Edit:
             return
         # Filesystems know later times than SQLite's integers do; such a time is no more than noise.
         modified = self._created if change.modified is None else max(-_LATEST, min(change.modified, _LATEST))
-        self._write(path, found, _State(Kind.FILE, known.id, known.size, modified, attrs, digest, known.chunk_root))
+        self._write(path, found, State(Kind.FILE, known.id, known.size, modified, attrs, digest, known.chunk_root))
 
     def _make_directory(self, change: MakeDirectory, found: Version | None, entry: Entry | None) -> None:
         path = change.path
-        implied = entry is None and self._anything_below(path)
-        if change.expect is not None and implied and not change.expect.present:
-            raise Conflict(f"{path}: expected nothing there, found a directory: read it again, then retry")
-        if not implied or (change.expect is not None and change.expect.commit is not None):
-            _check(path, change.expect, entry)
+        _check(path, change.expect, entry, implied=entry is None and self._anything_below(path))
         if entry is not None:
             if entry.kind == Kind.FILE:
                 raise AlreadyExists(f"cannot make the directory {path}: there is a file of that name")
             return
         self._check_parents(path)
         attrs = _encode(path, _merged(change.attributes or {}, None))
-        self._write(path, found, _State(Kind.DIRECTORY, None, 0, self._created, attrs, None, None))
+        self._write(path, found, State(Kind.DIRECTORY, None, 0, self._created, attrs, None, None))
 
     def _remove(self, change: Remove, found: Version | None, entry: Entry | None) -> None:
-        if entry is None and change.expect == Expect(present=True):
+        if entry is None and change.expect == PRESENT:
             raise NotFound(f"cannot remove {change.path}: there is no such entry")
         _check(change.path, change.expect, entry)
         if entry is not None:
             self._directories = {""}
-            self._write(change.path, found, _State(Kind.TOMBSTONE, None, 0, self._created, None, None, None))
+            self._write(change.path, found, State(Kind.TOMBSTONE, None, 0, self._created, None, None, None))
 
     def _annotate(self, change: Annotate, found: Version | None, entry: Entry | None) -> None:
         path = change.path
-        if entry is None and (change.expect is None or change.expect == Expect(present=True)):
-            raise NotFound(f"cannot annotate {path}: there is no such entry")
-        _check(path, change.expect, entry)
+        if change.expect != PRESENT:
+            _check(path, change.expect, entry)
         if entry is None:
             raise NotFound(f"cannot annotate {path}: there is no such entry")
         attrs = _encode(path, _merged(entry.attributes, change.patch))
@@ -120,12 +113,12 @@ class Edit:
             return
         self._write(path, found, self._same(entry)._replace(attrs=attrs))
 
-    def _same(self, entry: Entry) -> _State:
+    def _same(self, entry: Entry) -> State:
         if entry.digest is None:
-            return _State(Kind(entry.kind), None, entry.size, entry.modified, entry.attrs, None, None)
+            return State(Kind(entry.kind), None, entry.size, entry.modified, entry.attrs, None, None)
         query = "SELECT id, chunk_root FROM object WHERE digest = ?"
         number, root = self._sql.execute(query, (entry.digest,)).fetchone()
-        return _State(Kind(entry.kind), number, entry.size, entry.modified, entry.attrs, entry.digest, root)
+        return State(Kind(entry.kind), number, entry.size, entry.modified, entry.attrs, entry.digest, root)
 
     def _check_parents(self, path: str) -> None:
         """No file is a directory. Stops at the first parent that is known to be one: all above it are too."""
@@ -146,7 +139,7 @@ class Edit:
             return False
         return has_below(self._sql, self._view, path)
 
-    def _write(self, path: str, found: Version | None, state: _State) -> None:
+    def _write(self, path: str, found: Version | None, state: State) -> None:
         branch, seq = self._view.branch, self._view.seq
         if found is not None and found.branch == branch and found.entry.commit < seq:
             self._sql.execute(
@@ -162,7 +155,7 @@ class Edit:
 
 
 def commit_id(
-    parents: Sequence[str], delta: Mapping[str, _State], *, branch: str, author: str, created: int, message: str
+    parents: Sequence[str], delta: Mapping[str, State], *, branch: str, author: str, created: int, message: str
 ) -> bytes:
     """BLAKE3 over canonical JSON: the parents, every change sorted by path, and what is said about the commit."""
     changes = [
@@ -177,12 +170,13 @@ def _hex(raw: bytes | None) -> str | None:
     return None if raw is None else raw.hex()
 
 
-def _check(path: str, expect: Expect | None, entry: Entry | None) -> None:
+def _check(path: str, expect: Expect | None, entry: Entry | None, implied: bool = False) -> None:
+    """Raises `Conflict`. A directory that exists only through its files (``implied``) has version 0."""
     if expect is None:
         return
-    if not expect.present and entry is None:
-        return
-    if expect.present and entry is not None and expect.commit in (None, entry.commit):
+    present = implied or entry is not None
+    version = 0 if entry is None else entry.commit
+    if present == expect.present and (not present or expect.commit in (None, version)):
         return
     if not expect.present:
         wanted = "nothing there"
@@ -190,7 +184,12 @@ def _check(path: str, expect: Expect | None, entry: Entry | None) -> None:
         wanted = "an entry"
     else:
         wanted = f"the version of commit {expect.commit}"
-    got = "nothing" if entry is None else f"the version of commit {entry.commit}"
+    if not present:
+        got = "nothing"
+    elif entry is None:
+        got = "a directory"
+    else:
+        got = f"the version of commit {version}"
     raise Conflict(f"{path}: expected {wanted}, found {got}: read it again, then retry")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from functools import partial
@@ -39,7 +40,7 @@ WHERE e.path = ? AND (e.branch, e.seq) <= (?, ?) ORDER BY e.branch DESC, e.seq D
 
 # The same through the ancestors alone, for paths that many other branches have changed.
 _BY_ANCESTORS = f"""
-SELECT e.branch, a.upto, {_FIELDS} FROM ancestry a
+SELECT e.branch, {_FIELDS} FROM ancestry a
 CROSS JOIN entry e ON e.path = ? AND e.branch = a.ancestor AND e.seq <= a.upto AND e.seq <= ?
 LEFT JOIN object o ON o.id = e.object
 WHERE a.branch = ? ORDER BY a.ancestor DESC, e.seq DESC LIMIT 1"""
@@ -70,7 +71,6 @@ class Version(NamedTuple):
     """A version of a path as a view sees it: possibly a tombstone."""
 
     branch: int
-    upto: int
     entry: Entry
 
 
@@ -95,10 +95,10 @@ def find(sql: sqlite3.Connection, view: View, path: str) -> Version | None:
             continue
         limit = min(upto, view.seq)
         if seq <= limit:
-            return Version(branch, upto, _entry(row[2:]))
+            return Version(branch, _entry(row[2:]))
         at = (branch, limit)
     row = sql.execute(_BY_ANCESTORS, (path, view.seq, view.branch)).fetchone()
-    return None if row is None else Version(row[0], row[1], _entry(row[2:]))
+    return None if row is None else Version(row[0], _entry(row[1:]))
 
 
 def lookup(sql: sqlite3.Connection, view: View, path: str) -> Entry | None:
@@ -146,41 +146,41 @@ def has_below(sql: sqlite3.Connection, view: View, path: str) -> bool:
 
 def children(sql: sqlite3.Connection, view: View, directory: str) -> list[Entry]:
     """A flat directory is one range scan; what lies deep below a sub-directory is skipped by seeking past it."""
-    listing = _Listing(sql, view, directory)
-    while listing.seek is not None:
-        listing.advance()
-    return listing.entries()
+    return _Listing(sql, view, directory).entries()
 
 
 class _Listing:
-    """The children of a directory, as far as they have been met."""
+    """Collects the children of a directory from a name on, and not many more than ``most`` of them."""
 
-    def __init__(self, sql: sqlite3.Connection, view: View, directory: str, start: str = "") -> None:
+    def __init__(
+        self, sql: sqlite3.Connection, view: View, directory: str, start: str = "", most: int = sys.maxsize
+    ) -> None:
         self._sql = sql
         self._view = view
+        self._most = most
         first, self._end = span_below(directory)
-        self.seek: str | None = first + start
         self._cut = len(first)
         self._own: list[Entry] = []
         self._implied: set[str] = set()
 
-    def __len__(self) -> int:
-        return len(self._own) + len(self._implied)
+        seek: str | None = first + start
+        while seek is not None:
+            seek = self._scan(seek)
 
-    def advance(self) -> None:
-        """Scan up to where seeking pays, or to the end."""
-        assert self.seek is not None
-        with closing(pages(self._sql, self._view, self.seek, self._end)) as scan:
+    def _scan(self, first: str) -> str | None:
+        """Collect up to where seeking pays, and return to where; None when there is nothing more to do."""
+        with closing(pages(self._sql, self._view, first, self._end)) as scan:
             for rows, standing in scan:
                 own = [row for row in rows if row[0].find("/", self._cut) < 0]
                 self._own += map(_entry, own)
                 if len(own) < len(rows):
                     self._implied.update(filter(None, map(self._directory, map(itemgetter(0), rows))))
+                if len(self._own) + len(self._implied) >= self._most:
+                    return None
                 inside = None if standing is None else self._directory(standing)
                 if inside in self._implied:
-                    self.seek = f"{inside}0"
-                    return
-        self.seek = None
+                    return f"{inside}0"
+        return None
 
     def _directory(self, path: str) -> str | None:
         """The child that a path lies below; None when it is a child itself."""
@@ -243,10 +243,8 @@ def near(sql: sqlite3.Connection, view: View, path: str, limit: int) -> list[str
         directory, _, name = directory.rpartition("/")
     names: dict[str, str] = {}
     for start in (name[: 3 * len(name) // 4], name[: len(name) // 2], ""):
-        siblings = _Listing(sql, view, directory, start)
-        while siblings.seek is not None and len(siblings) < _NEAR_SIBLINGS:
-            siblings.advance()
-        names |= {entry.path.rpartition("/")[2]: entry.path for entry in siblings.entries()[:_NEAR_SIBLINGS]}
+        siblings = _Listing(sql, view, directory, start, _NEAR_SIBLINGS).entries()
+        names |= {entry.path.rpartition("/")[2]: entry.path for entry in siblings[:_NEAR_SIBLINGS]}
     found = [names[close] for close in difflib.get_close_matches(name, names, limit)]
     if len(found) < limit:
         found += _named_alike(sql, view, path.rpartition("/")[2], limit)

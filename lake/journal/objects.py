@@ -64,9 +64,9 @@ def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
     for record in records:
         root = None if record.chunks is None else blake3(record.chunks).digest()
         cursor = sql.execute(
-            "INSERT OR IGNORE INTO object"
+            "INSERT INTO object"
             "(digest, size, format, handle, loc_off, loc_len, problems, checksums, chunk_root)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(digest) DO NOTHING",
             (
                 _raw(record.digest),
                 record.size,

@@ -57,6 +57,14 @@ def _checked(function: Any, path: str, *arguments: object) -> None:
             raise OSError(code, os.strerror(code), path)
 
 
+def _sync(fd: int) -> None:
+    if sys.platform == "darwin":
+        # fsync(2) of macOS stops at the drive's cache.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(fd)
+
+
 class System:
     """The operating system, as a local store uses it. Every method raises OSError where the call fails."""
 
@@ -66,17 +74,13 @@ class System:
 
     def fsync(self, fd: int) -> None:
         """Bring a file's bytes to stable storage."""
-        if sys.platform == "darwin":
-            # fsync(2) of macOS stops at the drive's cache.
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(fd)
+        _sync(fd)
 
     def sync_directory(self, path: str | Path) -> None:
         """Bring the names in a directory to stable storage."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            _sync(fd)
         except OSError as error:
             # Some network filesystems have no such call on directories: their names are durable at once or never.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):

@@ -6,6 +6,7 @@ BLAKE3 and the system calls release the interpreter lock.
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import threading
@@ -36,7 +37,7 @@ def take_in(fill: Filler, store: Callable[[memoryview], None], watcher: Watcher 
 
     ``watcher`` sees every byte in order. Errors of any of the three end the pass and are raised as they are.
     """
-    buffer = memoryview(bytearray(PIECE))
+    buffer = _new_buffer()
     count = fill(buffer)
     if count == PIECE:
         return _Pipeline(store, watcher).run(fill, buffer)
@@ -46,6 +47,11 @@ def take_in(fill: Filler, store: Callable[[memoryview], None], watcher: Watcher 
             watcher.update(piece)
         store(piece)
     return Digest(blake3(piece).hexdigest()), count
+
+
+def _new_buffer() -> memoryview:
+    """A buffer of `PIECE` bytes; unlike those of a bytearray, pages of it that are not used cost nothing."""
+    return memoryview(mmap.mmap(-1, PIECE))
 
 
 class _Pipeline:
@@ -62,7 +68,7 @@ class _Pipeline:
     def run(self, fill: Filler, first: memoryview) -> tuple[Digest, int]:
         """Go on with ``first``, a buffer that is full."""
         for _ in range(_BUFFERS - 1):
-            self._free.put(memoryview(bytearray(PIECE)))
+            self._free.put(_new_buffer())
         worker = threading.Thread(target=self._hash, name="regionlake-hash", daemon=True)
         worker.start()
         size = 0

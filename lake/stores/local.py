@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
@@ -162,10 +161,13 @@ class LocalStore:
             StorageError: a directory cannot be read (never a silent part).
         """
         for name, entry in self._names():
-            if entry is not None:
-                # Somebody may delete an object between listing and looking: then it is not there, and no error.
-                with contextlib.suppress(FileNotFoundError):
-                    yield Digest(name[-64:]), Location(name, 0, entry.stat(follow_symlinks=False).st_size)
+            if entry is None:
+                continue
+            try:
+                size = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # deleted since the folder was listed
+            yield Digest(name[-64:]), Location(name, 0, size)
 
     def foreign(self) -> Iterator[str]:
         """Names under ``objects/`` that no object can have, relative to the lake.

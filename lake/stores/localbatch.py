@@ -12,7 +12,6 @@ import itertools
 import os
 import secrets
 import shutil
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,9 @@ from lake.errors import InvalidInput, LakeError, SourceChanged, StorageError
 from lake.stores.base import Location, Method, Staged, Stored, Watcher
 from lake.stores.crashpoints import crash_point
 from lake.stores.durable import System, write_all
-from lake.stores.intake import PIECE, SourceFile, check_same, stream_filler, take_in
+from lake.stores.existing import examine
+from lake.stores.intake import SourceFile, stream_filler, take_in
+from lake.stores.moves import MovedSource, may_move
 
 __all__ = ["LocalBatch"]
 
@@ -54,16 +55,6 @@ class _StagedFile:
     """Kept open for its sync, which then reports every failed write; None in batches of many files."""
 
 
-@dataclass(slots=True)
-class _MovedSource:
-    """A file that is to go once the commit stands."""
-
-    path: str
-    status: os.stat_result
-    linked: bool
-    """It is the stored file itself, under its old name."""
-
-
 class LocalBatch:
     """A `lake.stores.base.Batch` of the local store. Puts may come from several threads."""
 
@@ -78,7 +69,7 @@ class LocalBatch:
         self._lock = threading.Lock()
         self._tokens = itertools.count()
         self._staged: dict[int, _StagedFile] = {}
-        self._moved: dict[int, _MovedSource] = {}
+        self._moved: dict[int, MovedSource] = {}
         self._published: set[int] = set()
 
     # -- taking in ----------------------------------------------------------------------------------------------
@@ -132,7 +123,7 @@ class LocalBatch:
 
     def _copy_and_forget_source(self, file: SourceFile, watcher: Watcher | None) -> Staged:
         staged = self._copy(file, watcher)
-        self._moved[staged.token] = _MovedSource(file.path, file.status, linked=False)
+        self._moved[staged.token] = MovedSource(file.path, file.status, linked=False)
         return staged
 
     def _move(self, file: SourceFile, watcher: Watcher | None) -> Staged | None:
@@ -140,17 +131,18 @@ class LocalBatch:
 
         The lease, held until `publish` through the duplicated descriptor, tells of everybody who would write.
         """
-        if not self._may_move(file):
+        if not may_move(file, self._system):
             return None
         path, token = self._new_name()
         try:
             os.link(file.path, path, follow_symlinks=False)
         except OSError:
             return None
-        moved = _MovedSource(file.path, file.status, linked=True)
+        moved = MovedSource(file.path, file.status, linked=True)
         crash_point("source-linked")
         try:
             if not os.path.samestat(os.lstat(path), file.status):
+                # The path is a symbolic link, or names another file by now.
                 os.unlink(path)
                 return None
             digest, size = take_in(file.fill, _discard, watcher)
@@ -162,19 +154,9 @@ class LocalBatch:
             return self._register(_StagedFile(digest, size, token, path, os.dup(file.fd)))
         except BaseException:
             self._moved.pop(token, None)
-            _restore_mode(moved)
+            moved.restore_mode()
             _remove(path)
             raise
-
-    def _may_move(self, file: SourceFile) -> bool:
-        return (
-            file.status.st_nlink == 1
-            and file.status.st_uid == os.geteuid()
-            and not os.path.islink(file.path)
-            # Where the name cannot be removed afterwards, the lake's file would keep a second, foreign name.
-            and os.access(os.path.dirname(os.path.abspath(file.path)), os.W_OK | os.X_OK)
-            and self._system.lease(file.fd)
-        )
 
     @contextlib.contextmanager
     def _staging_file(self) -> Iterator[tuple[int, str, int]]:
@@ -254,7 +236,7 @@ class LocalBatch:
             del self._staged[file.token]
         moved = self._moved.pop(file.token, None)
         if moved is not None and moved.linked:
-            _restore_mode(moved)
+            moved.restore_mode()
         _close([file])
         _remove(file.path)
 
@@ -296,7 +278,7 @@ class LocalBatch:
             return []
         for file in staged:
             if (moved := self._moved.get(file.token)) is not None and moved.linked:
-                check_same(moved.path, moved.status)
+                moved.check_unchanged()
         self._sync_data(staged)
         crash_point("data-synced")
         folders = {f"{self._root}/objects/{file.digest[:2]}" for file in staged}
@@ -360,7 +342,7 @@ class LocalBatch:
             else:
                 return Stored(file.digest, location, new=True, healed=False)
             try:
-                good, writable = self._examine(target, file)
+                good, writable = examine(target, file.digest, file.size, self._system)
             except FileNotFoundError:
                 continue  # deleted since: the name is free now
             if good and not writable:
@@ -370,38 +352,6 @@ class LocalBatch:
                 self._system.replace(file.path, target)
                 self._forget(location)
             return Stored(file.digest, location, new=False, healed=not good)
-
-    def _examine(self, path: str, file: _StagedFile) -> tuple[bool, bool]:
-        """Whether the stored file has the right bytes, and whether its mode lets anybody change them.
-
-        Good bytes are synced: the process that wrote them may have died before its own sync.
-        """
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            return False, True
-        try:
-            status = os.fstat(fd)
-            writable = bool(status.st_mode & 0o222)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
-                return False, writable
-            hasher = blake3()
-            buffer = memoryview(bytearray(min(PIECE, file.size + 1)))
-            try:
-                while count := os.readv(fd, [buffer]):
-                    hasher.update(buffer[:count])
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                return False, writable
-            good = hasher.hexdigest() == file.digest
-            if good:
-                self._system.fsync(fd)
-            return good, writable
-        finally:
-            os.close(fd)
 
     # -- ending -------------------------------------------------------------------------------------------------
     def release(self) -> None:
@@ -415,7 +365,7 @@ class LocalBatch:
         for token in sorted(self._published & self._moved.keys()):
             moved = self._moved.pop(token)
             try:
-                check_same(moved.path, moved.status)
+                moved.check_unchanged()
                 os.unlink(moved.path)
                 crash_point("source-removed")
             except LakeError as error:
@@ -434,7 +384,7 @@ class LocalBatch:
         _close(self._take_staged())
         for moved in self._moved.values():
             if moved.linked:
-                _restore_mode(moved)
+                moved.restore_mode()
         self._moved.clear()
         if self._folder is not None:
             os.close(self._folder_fd)
@@ -463,13 +413,6 @@ def _close(staged: list[_StagedFile]) -> None:
 def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
-
-
-def _restore_mode(moved: _MovedSource) -> None:
-    """Give a source that stays its permissions back."""
-    with contextlib.suppress(OSError):
-        if os.path.samestat(os.lstat(moved.path), moved.status):
-            os.chmod(moved.path, stat.S_IMODE(moved.status.st_mode))
 
 
 def _failed(action: str, place: str, error: OSError) -> StorageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from lake.errors import FormatError
 from lake.formats.bam import BAM
 from lake.formats.bam_source import BamSource
+from lake.formats.bgzf import compress
 from lake.formats.blocks import decode_table, encode_table, tabulate
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import BytesReader
@@ -44,6 +46,16 @@ def test_positions_and_ends_are_those_of_htslib(shared_data: Path) -> None:
             one_by_one = [place for batch in source.walk(source.start) for place in batch.first.tolist()]
             assert one_by_one == [place for batch in source.walk_all() for place in batch.first.tolist()]
     assert seen > 100_000
+
+
+def test_records_that_straddle_every_block_and_run(shared_data: Path) -> None:
+    aligned = (shared_data / "genomics" / "bam" / "sim_wgs_8contigs_unplaced.bam").read_bytes()
+    straddling = compress(gzip.decompress(aligned)) + EOF
+    sources = [BamSource(BytesReader(data)) for data in (aligned, straddling)]
+    assert len(list(sources[1].walk_all())) > 1
+    spans = [_spans(source) for source in sources]
+    assert len(spans[0]) == 110_800
+    assert spans[0] == spans[1]
 
 
 def test_ends_of_odd_records(tmp_path: Path) -> None:
@@ -154,7 +166,7 @@ def test_fields_that_cannot_be_are_errors(offset: int, value: int) -> None:
     record[offset : offset + 4] = struct.pack("<i", value)
     made.records[4] = bytes(record)
     for sizes in ([60], [60_000], [len(made.header), len(made.records[0])]):
-        with pytest.raises(FormatError, match="damaged|truncated"):
+        with pytest.raises(FormatError, match=r"damaged|truncated"):
             BAM.build_table(BytesReader(blocked(made.inflated, sizes)), None)
 
 

@@ -15,8 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from lake.errors import AlreadyExists, InvalidInput, LakeError, NotALake, ReadOnly, StorageError, UnsupportedVersion
-from lake.journal.base import Put
+from lake.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidInput,
+    LakeError,
+    NotALake,
+    ReadOnly,
+    StorageError,
+    UnsupportedVersion,
+)
+from lake.journal.base import Put, Remove
 from lake.journal.connection import VERSION
 from lake.journal.sqlite import SqliteJournal, create
 from lake.testing.journal import object_record, put
@@ -25,7 +34,7 @@ NOBODY = 65534
 
 
 def edit(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
 
 
@@ -85,6 +94,32 @@ def test_damage_inside_the_file_is_told(path: Path) -> None:
         file.write(b"\xff" * (size - 4096))
     with pytest.raises(StorageError, match="damaged"):
         SqliteJournal(path).log(SqliteJournal(path).resolve("main"))
+
+
+def test_every_version_knows_when_it_ended(journal: SqliteJournal) -> None:
+    """Without that, listings would still be right, but slower with every version; and expiry would be wrong."""
+    for content in ("1", "22"):
+        put(journal, "a", content)
+    journal.create_branch("exp", "main")
+    put(journal, "a", "333", branch="exp")
+    journal.commit("main", [Remove("a")])
+    put(journal, "a", "4444")
+    with journal._database.direct() as connection:
+        versions = connection.execute("SELECT branch, seq, until FROM entry ORDER BY branch, seq").fetchall()
+    last = (1 << 63) - 1
+    assert versions == [(1, 1, 2), (1, 2, 4), (1, 4, 5), (1, 5, last), (2, 3, last)]
+
+
+def test_an_object_on_its_way_to_the_trash_cannot_be_named(journal: SqliteJournal) -> None:
+    record = object_record("1")
+    put(journal, "a", "1")
+    edit(journal.path, "UPDATE object SET state = 'trash'")
+    for objects in ([], [record]):
+        with pytest.raises(Conflict, match="not a live object"):
+            journal.commit("main", [Put("b", record.digest)], objects=objects)
+    assert journal.known([record.digest]) == set()
+    assert journal.object(record.digest) is None
+    assert list(journal.objects()) == []
 
 
 def test_a_full_disk_commits_nothing_and_leaves_a_usable_journal(journal: SqliteJournal) -> None:

@@ -197,10 +197,20 @@ def test_a_pickled_journal_opens_the_same_file(journal: SqliteJournal) -> None:
     copy.close()
 
 
-def test_connections_end_with_their_threads(journal: SqliteJournal) -> None:
-    def open_files() -> int:
-        return len(os.listdir("/dev/fd"))
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
 
+
+def test_no_connection_is_carried_across_a_fork(journal: SqliteJournal) -> None:
+    put(journal, "a", "1")
+    before = open_files()
+    in_child(int)
+    assert open_files() < before
+    assert journal.resolve("main").seq == 1
+    assert open_files() == before
+
+
+def test_connections_end_with_their_threads(journal: SqliteJournal) -> None:
     journal.resolve("main")
     before = open_files()
     for _ in range(20):

@@ -42,6 +42,7 @@ def test_publish_fails(root: Path, call: str, code: int) -> None:
         batch.put_stream(io.BytesIO(b"small"))
         with pytest.raises(StorageError):
             batch.publish()
+        assert [path for path in staging(root) if path.is_file()] == []
         system.failing.clear()
         # A sync that failed once must not be taken for good the second time.
         assert batch.publish() == []
