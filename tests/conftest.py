@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ def shared_data() -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
-    """In CI, where the real files are there, a skip is a failure: nothing may pass unseen."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, where the real files are there, a test of real files that skips has failed: nothing may pass unseen."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true" and SHARED_DATA.is_dir():
+    on_real_files = "shared_data" in getattr(item, "fixturenames", ())
+    if report.skipped and on_real_files and os.environ.get("CI") == "true" and SHARED_DATA.is_dir():
         report.outcome = "failed"
         report.longrepr = f"skipped in CI although the real files are there: {report.longrepr}"
     return report
