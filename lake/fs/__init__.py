@@ -1,0 +1,5 @@
+"""``lake://`` for everything that speaks fsspec."""
+
+from lake.fs.filesystem import LakeFileSystem
+
+__all__ = ["LakeFileSystem"]
