@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lake.digest import Digest
-from lake.errors import FormatError, LakeError, NotFound
+from lake.errors import LakeError, NotFound
 from lake.formats.base import RegionFormat
 from lake.journal.base import Artifact, ObjectRecord
 from lake.objects import ObjectReader
@@ -46,8 +46,12 @@ def pack_artifact(
 
 
 def keep_artifact(repo: Repository, digest: Digest, kind: str, code: str, body: bytes) -> None:
-    """Register an artifact outside of any commit; where the lake cannot be written it is simply not kept."""
-    if repo.readonly:
+    """Register an artifact outside of any commit.
+
+    It can be made again, so it is simply not kept where the lake cannot be written, or while the commit that brings the
+    object itself is still under way.
+    """
+    if repo.readonly or repo.journal.object(digest) is None:
         return
     artifact, records = pack_artifact(repo, digest, kind, code, body)
     repo.journal.add_artifacts([artifact], records)
@@ -86,11 +90,14 @@ def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> t
 
     Raises:
         FormatError: it cannot be indexed, and why.
+        DamagedObject: its bytes are not what they were.
     """
-    path = repo.store.local_path(reader.record.location)
-    if path is None:
-        raise FormatError(f"object b3:{reader.source} has no plain file to index")
     with repo.scratch() as folder:
+        path = repo.store.local_path(reader.record.location)
+        if path is None:
+            # It lies in a pack, hence is small.
+            path = folder / "object"
+            path.write_bytes(reader.read(0, reader.size))
         out = folder / "index"
         kind = form.build_index(path, out, threads=max(1, os.cpu_count() or 1))
         return kind, out.read_bytes()

@@ -45,9 +45,10 @@ class FsckReport:
     """Bytes that were read and hashed."""
     findings: list[Finding] = field(default_factory=list)
     orphans: int = 0
-    """Stored files that no commit names: left by a crash, or of a put that is under way."""
+    """Stored files, plain ones and packs, in which no live object lies: left by a crash, of a put that is under way, or
+    no longer needed."""
     foreign: list[str] = field(default_factory=list)
-    """Names under ``objects/`` that no object can have."""
+    """Names under ``objects/`` and ``packs/`` that neither objects nor packs can have."""
 
     @property
     def ok(self) -> bool:
@@ -70,13 +71,13 @@ def check_lake(repo: Repository, progress: Progress) -> FsckReport:
     Damage is recorded by chunk where the lake can be written, and cleared where the bytes are right again.
     """
     report = FsckReport()
-    listed = dict(repo.store.list())
-    total = sum(location.length for location in listed.values())
-    progress.start(total, "fsck")
+    stored = {location.handle: location.length for _, location in repo.store.list()}
+    stored.update(repo.store.packs())
+    progress.start(sum(stored.values()), "fsck")
     damaged_before = {damage.digest for damage in repo.journal.damage()}
-    known = set()
+    needed = set()
     for record in repo.journal.objects():
-        known.add(record.digest)
+        needed.add(record.location.handle)
         report.objects += 1
         finding = _check(repo, record, report, progress)
         if finding is not None:
@@ -85,7 +86,7 @@ def check_lake(repo: Repository, progress: Progress) -> FsckReport:
                 repo.journal.record_damage(record.digest, finding.chunks)
         elif record.digest in damaged_before and not repo.readonly:
             repo.journal.clear_damage(record.digest)
-    report.orphans = len(listed.keys() - known)
+    report.orphans = len(stored.keys() - needed)
     report.foreign = list(repo.store.foreign())
     progress.close()
     return report

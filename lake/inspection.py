@@ -21,7 +21,7 @@ class Inspector:
         progress: called with the number of bytes of every piece.
     """
 
-    __slots__ = ("_chunks", "_hashers", "_name", "_progress", "_size", "detected")
+    __slots__ = ("_begun", "_chunks", "_hashers", "_name", "_progress", "_size", "detected")
 
     def __init__(
         self,
@@ -34,15 +34,19 @@ class Inspector:
         self._size = size
         self._hashers = [hashlib.new(algorithm, usedforsecurity=False) for algorithm in checksums]
         self._progress = progress
+        self._begun = False
         self._chunks: ChunkWatcher | None = None
         self.detected = Detected("empty", None)
 
     def update(self, piece: memoryview) -> None:
-        if self._chunks is None:
+        if not self._begun:
             # Stores hand over full pieces: the first one is shorter than a head only where the file is.
             self.detected = detect(bytes(piece[:HEAD]), self._name, size=self._size)
-            self._chunks = ChunkWatcher(cutter_for(self.detected.container, self.detected.name, self._size))
-        self._chunks.update(piece)
+            cutter = cutter_for(self.detected.container, self.detected.name, self._size)
+            self._chunks = ChunkWatcher(cutter) if cutter is not None else None
+            self._begun = True
+        if self._chunks is not None:
+            self._chunks.update(piece)
         for hasher in self._hashers:
             hasher.update(piece)
         if self._progress is not None:

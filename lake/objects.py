@@ -7,6 +7,7 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from lake.chunks import ChunkMap
 from lake.digest import Digest, digest_of
@@ -28,13 +29,19 @@ class ObjectReader:
     """
 
     def __init__(
-        self, record: ObjectRecord, store: ObjectStore, report: Callable[[ObjectRecord, int, int, int], str]
+        self,
+        record: ObjectRecord,
+        store: ObjectStore,
+        report: Callable[[ObjectRecord, int, int, int], str],
+        ask: Callable[[Digest], ObjectRecord | None],
     ) -> None:
+        """``report`` records a damaged chunk and says so in a sentence; ``ask`` is the journal's word on the object."""
         self.record = record
         self.source: Digest = record.digest
         self.size = record.size
         self._store = store
         self._report = report
+        self._ask = ask
         self.chunks = (
             ChunkMap.decode(record.chunks, record.size)
             if record.chunks is not None
@@ -55,16 +62,16 @@ class ObjectReader:
         if length <= 0:
             return b""
         if self._pending == 0:
-            return self._store.read(self.record.location, offset, length)
+            return self._fetch(offset, length)
         touched = self.chunks.locate(offset, length)
         if all(self._verified[touched.start : touched.stop]):
-            return self._store.read(self.record.location, offset, length)
+            return self._fetch(offset, length)
         pieces = []
         for number in touched:
             start, size = self.chunks.span(number)
             low, high = max(offset, start), min(offset + length, start + size)
             if self._verified[number]:
-                pieces.append(self._store.read(self.record.location, low, high - low))
+                pieces.append(self._fetch(low, high - low))
             else:
                 pieces.append(self._verify(number)[low - start : high - start])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -80,6 +87,7 @@ class ObjectReader:
         if digest_of(data) != expected:
             # Another process may have healed the object: a handle that is still open shows the old file.
             self._store.forget(self.record.location)
+            self._follow()
             data = self._stored(start, size)
             if digest_of(data) != expected:
                 raise DamagedObject(self._report(self.record, number, start, size))
@@ -92,12 +100,27 @@ class ObjectReader:
     def _stored(self, start: int, size: int) -> bytes:
         """The bytes as they are; nothing of a chunk of which the end is cut off."""
         try:
-            return self._store.read(self.record.location, start, size)
+            return self._fetch(start, size)
         except StorageError:
-            present = self._store.has(self.source)
-            if present is not None and present.length < start + size:
+            if self._store.present(self.record.location) < start + size:
                 return b""
             raise
+
+    def _fetch(self, start: int, size: int) -> bytes:
+        try:
+            return self._store.read(self.record.location, start, size)
+        except NotFound:
+            if self._follow():
+                return self._store.read(self.record.location, start, size)
+            raise
+
+    def _follow(self) -> bool:
+        """Whether the bytes lie elsewhere since the record was read: small files come into packs and out of them."""
+        found = self._ask(self.source)
+        if found is None or found.location == self.record.location:
+            return False
+        self.record = replace(self.record, location=found.location)
+        return True
 
 
 class ObjectShelf:
@@ -126,7 +149,7 @@ class ObjectShelf:
 
     def add(self, record: ObjectRecord) -> ObjectReader:
         """A reader for a record that the journal may not hold yet."""
-        reader = ObjectReader(record, self._store, self._report)
+        reader = ObjectReader(record, self._store, self._report, self._journal.object)
         with self._lock:
             self._readers[record.digest] = reader
             while len(self._readers) > _KEPT:
@@ -173,7 +196,12 @@ class VerifiedFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._reader.read(self._position, len(buffer))
+        # Never beyond the chunk, so that reading ahead does not run into damage before it is asked for.
+        length = 0
+        for number in self._reader.chunks.locate(self._position, 1):
+            start, size = self._reader.chunks.span(number)
+            length = min(len(buffer), start + size - self._position)
+        data = self._reader.read(self._position, length)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)

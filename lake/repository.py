@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import io
 import os
 import secrets
 import socket
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lake.config import LakeConfig, create_config, load_config
-from lake.errors import AlreadyExists, LakeError, NotALake, ReadOnly, StorageError
+from lake.digest import Digest
+from lake.errors import AlreadyExists, InvalidInput, LakeError, NotALake, NotFound, ReadOnly, StorageError
 from lake.journal.base import Artifact, Change, Commit, Journal, ObjectRecord
 from lake.journal.sqlite import SqliteJournal, create
-from lake.objects import ObjectShelf
+from lake.objects import ObjectShelf, VerifiedFile
 from lake.stores.local import LocalStore
 
 __all__ = ["Repository", "default_author"]
@@ -105,6 +108,31 @@ class Repository:
                 owner = f"{default_author()}@{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
                 self._lease = _Lease(pid, self.journal.acquire_lease(owner, "staging", LEASE_SECONDS), self.journal)
             return self._lease.id
+
+    def plain_file(self, digest: Digest) -> Path:
+        """The file that holds exactly an object; one that lies in a pack gets a file of its own first.
+
+        Raises:
+            NotFound: no such object, or its bytes are gone.
+            DamagedObject: its bytes in the pack are not right.
+            InvalidInput: it lies in a pack, and the lake is open for reading only.
+        """
+        reader = self.shelf.reader(digest)
+        found = self.store.local_path(reader.record.location)
+        if found is not None:
+            return found
+        if self.readonly:
+            raise InvalidInput(
+                f"b3:{digest} lies in a pack, and {self.root} is opened read-only: read it through lake:// or get it"
+            )
+        with self.store.batch(self.session()) as batch:
+            batch.put_stream(io.BufferedReader(VerifiedFile(reader)))
+            (stored,) = batch.publish()
+        self.shelf.add(replace(reader.record, location=stored.location))
+        # An object of a commit under way is not known yet; that commit will name its pack, which is right too.
+        with contextlib.suppress(NotFound):
+            self.journal.relocate({digest: stored.location})
+        return self.root / stored.location.handle
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -307,9 +307,10 @@ class Journal(Protocol):
     ) -> Commit:
         """Apply all changes or none, durably.
 
-        ``objects`` that are not known yet are registered in the same transaction; a change may only name live
-        objects. ``op_id`` makes a replay return the first result (``replayed=True``). ``expected_head`` asks for
-        compare-and-swap on the branch head.
+        ``objects`` that are not known yet are registered in the same transaction; live ones that are known get the
+        location given now and stay the same otherwise. A change may only name live objects. ``op_id`` makes a
+        replay return the first result (``replayed=True``). ``expected_head`` asks for compare-and-swap on the
+        branch head.
 
         Raises:
             Conflict: a precondition or the expected head does not hold, or a named object is not live.
@@ -328,6 +329,19 @@ class Journal(Protocol):
 
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         """Which of them are live objects."""
+        ...
+
+    def locations(self, digests: Sequence[Digest]) -> dict[Digest, Location]:
+        """Where those of them that are live objects lie."""
+        ...
+
+    def relocate(self, locations: Mapping[Digest, Location]) -> None:
+        """Remember that the bytes of live objects now lie elsewhere, all or none; they are durable there already.
+
+        Raises:
+            NotFound: no live object of one of the digests.
+            InvalidInput: a location has another length than its object.
+        """
         ...
 
     def objects(self) -> Iterator[ObjectRecord]:

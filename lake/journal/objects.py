@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -22,11 +22,13 @@ __all__ = [
     "clear_damage",
     "damage",
     "live",
+    "locations",
     "paths_of",
     "read",
     "read_after",
     "record_damage",
     "register",
+    "relocate",
 ]
 
 _BATCH = 500
@@ -47,38 +49,51 @@ class Live(NamedTuple):
 
 def live(sql: sqlite3.Connection, digests: Iterable[Digest]) -> dict[Digest, Live]:
     """Those of the digests that are live objects."""
-    wanted = list(dict.fromkeys(digests))
-    found: dict[Digest, Live] = {}
-    for start in range(0, len(wanted), _BATCH):
-        batch = [_raw(digest) for digest in wanted[start : start + _BATCH]]
-        rows = sql.execute(
-            f"SELECT digest, id, size, chunk_root FROM object WHERE digest IN ({_marks(batch)}) AND state = 'live'",
-            batch,
-        )
-        found.update((Digest(digest.hex()), Live(*rest)) for digest, *rest in rows)
-    return found
+    rows = _select(sql, "digest, id, size, chunk_root", "state = 'live'", digests)
+    return {Digest(digest.hex()): Live(*rest) for digest, *rest in rows}
+
+
+def locations(sql: sqlite3.Connection, digests: Iterable[Digest]) -> dict[Digest, Location]:
+    """Where those of the digests that are live objects lie."""
+    rows = _select(sql, "digest, handle, loc_off, loc_len", "state = 'live'", digests)
+    return {Digest(digest.hex()): Location(*rest) for digest, *rest in rows}
 
 
 def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
-    """Make objects known. One that is known already stays as it is; what is on its way to the trash does so too."""
-    for record in records:
-        root = None if record.chunks is None else blake3(record.chunks).digest()
-        cursor = sql.execute(
-            "INSERT INTO object"
-            "(digest, size, format, handle, loc_off, loc_len, problems, checksums, chunk_root)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(digest) DO NOTHING",
-            (
-                _raw(record.digest),
-                record.size,
-                record.format,
-                *record.location,
-                json.dumps(record.problems, ensure_ascii=False) if record.problems else None,
-                json.dumps(dict(record.checksums), sort_keys=True) if record.checksums else None,
-                root,
-            ),
-        )
-        if record.chunks is not None and cursor.rowcount:
-            sql.execute("INSERT INTO chunk_map VALUES(?, ?)", (cursor.lastrowid, record.chunks))
+    """Make objects known. Of a live one only the location changes; what is on its way to the trash stays as it is."""
+    given = {record.digest: record for record in records}
+    known = {Digest(row[0].hex()) for row in _select(sql, "digest", "true", given)}
+    fresh = [record for digest, record in given.items() if digest not in known]
+    sql.executemany(
+        "INSERT INTO object(digest, size, format, handle, loc_off, loc_len, problems, checksums, chunk_root)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        map(_row, fresh),
+    )
+    sql.executemany(
+        "INSERT INTO chunk_map SELECT id, ? FROM object WHERE digest = ?",
+        [(record.chunks, _raw(record.digest)) for record in fresh if record.chunks is not None],
+    )
+    placed = locations(sql, known)
+    relocate(sql, {digest: given[digest].location for digest in placed if placed[digest] != given[digest].location})
+
+
+def relocate(sql: sqlite3.Connection, places: Mapping[Digest, Location]) -> None:
+    """
+    Raises:
+        NotFound: no live object of one of the digests.
+        InvalidInput: a location has another length than its object.
+    """
+    found = live(sql, places)
+    for digest, location in places.items():
+        if digest not in found:
+            raise NotFound(f"no object {digest}")
+        size = found[digest].size
+        if size != location.length:
+            raise InvalidInput(f"object {digest} has {size} bytes: it cannot lie in {location.length}")
+    sql.executemany(
+        "UPDATE object SET handle = ?, loc_off = ?, loc_len = ? WHERE id = ?",
+        [(*location, found[digest].id) for digest, location in places.items()],
+    )
 
 
 def read(sql: sqlite3.Connection, digest: Digest) -> ObjectRecord | None:
@@ -159,6 +174,28 @@ def _record(row: tuple[Any, ...]) -> ObjectRecord:
         chunks,
         tuple(json.loads(problems)) if problems else (),
         json.loads(checksums) if checksums else {},
+    )
+
+
+def _select(sql: sqlite3.Connection, columns: str, condition: str, digests: Iterable[Digest]) -> Iterator[Any]:
+    """Rows of ``object`` for those of the digests that are known; the first column is the digest."""
+    wanted = list(dict.fromkeys(digests))
+    for start in range(0, len(wanted), _BATCH):
+        batch = [_raw(digest) for digest in wanted[start : start + _BATCH]]
+        yield from sql.execute(
+            f"SELECT {columns} FROM object WHERE digest IN ({_marks(batch)}) AND {condition}", batch
+        ).fetchall()
+
+
+def _row(record: ObjectRecord) -> tuple[Any, ...]:
+    return (
+        _raw(record.digest),
+        record.size,
+        record.format,
+        *record.location,
+        json.dumps(record.problems, ensure_ascii=False) if record.problems else None,
+        json.dumps(dict(record.checksums), sort_keys=True) if record.checksums else None,
+        None if record.chunks is None else blake3(record.chunks).digest(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lake.digest import Digest
@@ -24,6 +24,7 @@ from lake.journal.base import (
     View,
 )
 from lake.journal.connection import Database, create
+from lake.stores.base import Location
 
 __all__ = ["SqliteJournal", "create"]
 
@@ -164,6 +165,14 @@ class SqliteJournal:
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         with self._database.reading() as sql:
             return set(objects.live(sql, digests))
+
+    def locations(self, digests: Sequence[Digest]) -> dict[Digest, Location]:
+        with self._database.reading() as sql:
+            return objects.locations(sql, digests)
+
+    def relocate(self, locations: Mapping[Digest, Location]) -> None:
+        with self._database.writing() as sql:
+            objects.relocate(sql, locations)
 
     def objects(self) -> Iterator[ObjectRecord]:
         last = 0

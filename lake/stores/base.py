@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from lake.digest import Digest
 
-__all__ = ["Batch", "Capabilities", "Location", "Method", "ObjectStore", "Staged", "Stored", "Watcher"]
+__all__ = ["Batch", "Capabilities", "Known", "Location", "Method", "ObjectStore", "Staged", "Stored", "Watcher"]
 
 
 class Location(NamedTuple):
@@ -23,6 +23,10 @@ class Location(NamedTuple):
     """First byte of the object inside that, 0-based."""
     length: int
     """Bytes of the object."""
+
+
+Known = Callable[[Sequence[Digest]], Mapping[Digest, Location]]
+"""Where the journal says that objects lie, for those of the digests that it knows; asked once a `Batch.publish`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,9 @@ class Batch(Protocol):
         """Make everything staged so far durable under its digest, in the order of the puts.
 
         When this returns, data, names and directories are on stable storage; only then may a commit name them.
-        Content that the store already holds is checked against its digest: good bytes stay (``new=False``),
-        damaged ones are replaced (``healed=True``).
+        Content that the store already holds, or that is known to lie somewhere in it, is checked against its
+        digest: good bytes stay where they are (``new=False``); damaged or missing ones are replaced
+        (``healed=True``), maybe at another location.
         """
         ...
 
@@ -122,8 +127,12 @@ class ObjectStore(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def batch(self, session: str) -> Batch:
-        """Start a batch whose staging belongs to the lease ``session`` (a directory-safe word)."""
+    def batch(self, session: str, known: Known | None = None) -> Batch:
+        """Start a batch whose staging belongs to the lease ``session`` (a directory-safe word).
+
+        ``known`` lets the batch find content that lies elsewhere than under its own name. Many small files may be
+        stored together: their locations then share a handle.
+        """
         ...
 
     def open(self, location: Location) -> BinaryIO:
@@ -148,7 +157,11 @@ class ObjectStore(Protocol):
         ...
 
     def has(self, digest: Digest) -> Location | None:
-        """Where the object lies, or None. Presence only: says nothing of its bytes."""
+        """Where the object lies under its own name, or None. Presence only: says nothing of its bytes."""
+        ...
+
+    def present(self, location: Location) -> int:
+        """How many of the object's bytes are there, from its first on; 0 when nothing is."""
         ...
 
     def sessions(self) -> list[str]:
@@ -156,7 +169,7 @@ class ObjectStore(Protocol):
         ...
 
     def list(self) -> Iterator[tuple[Digest, Location]]:
-        """Every object that is present, in no order.
+        """Every object that is present under its own name, in no order.
 
         Raises:
             StorageError: a directory cannot be read (never a silent part).
@@ -164,7 +177,7 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, digest: Digest) -> bool:
-        """Remove the object; False when it was not there."""
+        """Remove what lies under the object's own name; False when nothing did."""
         ...
 
     def forget(self, location: Location) -> None:

@@ -13,12 +13,12 @@ __all__ = ["CRASH_POINTS", "crash_point"]
 
 CRASH_POINTS: dict[str, str] = {
     "staging-made": "the batch's staging directory exists, nothing is in it",
-    "staging-written": "a staging file has its bytes, but is not registered with the batch",
+    "staging-written": "a staging file has bytes that are not registered with the batch",
     "staged": "a file is staged and hashed",
     "source-linked": "a moved source has its second name in staging",
-    "data-synced": "the bytes of every staged file are durable, no name is",
-    "renamed": "the first object has its name, the others have not",
-    "names-made": "every object has its name, directories are not durable",
+    "data-synced": "the bytes of every staged file and pack are durable, no name is",
+    "renamed": "the first file or pack has its name, the others have not",
+    "names-made": "every file and pack has its name, directories are not durable",
     "published": "objects and names are durable, no commit names them",
     "source-removed": "after the commit: the first moved source is gone",
 }

@@ -1,24 +1,25 @@
-"""Objects as plain files under a directory: `objects/ab/<digest>`, mode 0444, one file an object."""
+"""Objects as files under a directory: one file an object, or many small objects in a pack; mode 0444."""
 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from lake.digest import Digest
 from lake.errors import InvalidInput, NotFound, StorageError
-from lake.stores.base import Capabilities, Location
+from lake.stores.base import Capabilities, Known, Location
 from lake.stores.durable import System
 from lake.stores.localbatch import LocalBatch
+from lake.stores.places import checked_handle, is_pack, is_plain, plain_location
 
 __all__ = ["LocalStore"]
 
-_HANDLE = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _OPEN_FILES = 64
 
@@ -60,13 +61,13 @@ class LocalStore:
         return Capabilities(local_paths=True, durable=True, links=True)
 
     # -- writing ------------------------------------------------------------------------------------------------
-    def batch(self, session: str) -> LocalBatch:
+    def batch(self, session: str, known: Known | None = None) -> LocalBatch:
         """Start a batch whose files are staged under ``staging/<session>``."""
-        return LocalBatch(self._root, self._staging(session), self._system, self.forget)
+        return LocalBatch(self._root, self._staging(session), self._system, self.forget, known)
 
     def delete(self, digest: Digest) -> bool:
-        """Remove the object; False when it was not there."""
-        location = _location(digest, 0)
+        """Remove the object's own file; False when there was none."""
+        location = plain_location(digest, 0)
         try:
             os.unlink(self._path(location.handle))
         except FileNotFoundError:
@@ -99,17 +100,19 @@ class LocalStore:
 
     # -- reading ------------------------------------------------------------------------------------------------
     def open(self, location: Location) -> BinaryIO:
-        """The object as a plain, buffered file.
+        """The object as a buffered file: the plain one where it has one, else a small one in memory.
 
         Raises:
             NotFound: the bytes are not there.
             StorageError: they cannot be opened, or are not as many as recorded.
         """
+        if is_pack(location.handle):
+            return self._open_packed(location)
         path = self._path(location.handle)
         try:
             file = open(path, "rb")  # noqa: SIM115
         except FileNotFoundError:
-            raise NotFound(f"object is missing: {path}; lake fsck tells what it belongs to") from None
+            raise self._missing(location.handle) from None
         except OSError as error:
             raise StorageError(f"cannot open {path}: {error.strerror}") from error
         size = os.fstat(file.fileno()).st_size
@@ -117,6 +120,16 @@ class LocalStore:
             file.close()
             raise StorageError(f"{path} holds {size} bytes, {location.length} are recorded: damaged; run lake fsck")
         return file
+
+    def _open_packed(self, location: Location) -> BinaryIO:
+        size = self._size(location.handle)
+        if size is None:
+            raise self._missing(location.handle)
+        if location.offset + location.length > size:
+            # Before the read, which would make room for whatever length is recorded.
+            raise self._cut_off(location)
+        # Buffered, since a BytesIO alone could be written to.
+        return cast("BinaryIO", io.BufferedReader(io.BytesIO(self.read(location, 0, location.length))))
 
     def read(self, location: Location, offset: int, length: int) -> bytes:
         """The bytes ``[offset, offset + length)`` of the object, clamped at its end. Unverified."""
@@ -134,50 +147,69 @@ class LocalStore:
         except OSError as error:
             raise StorageError(f"cannot read {self._root}/{location.handle}: {error.strerror}") from error
         if len(data) < wanted:
-            raise StorageError(
-                f"{self._root}/{location.handle} ends at {start + len(data)}, {location.length} bytes are recorded: "
-                "damaged; run lake fsck"
-            )
+            raise self._cut_off(location)
         return data
+
+    def _missing(self, handle: str) -> NotFound:
+        return NotFound(f"object is missing: {self._root}/{handle}; lake fsck tells what it belongs to")
+
+    def _cut_off(self, location: Location) -> StorageError:
+        end = location.offset + location.length
+        return StorageError(
+            f"{self._root}/{location.handle} ends before {end}, where an object should: damaged; run lake fsck"
+        )
 
     def read_many(self, location: Location, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """One `read` for each ``(offset, length)``, in order."""
         return [self.read(location, offset, length) for offset, length in ranges]
 
     def has(self, digest: Digest) -> Location | None:
-        """Where the object lies, or None. Presence only: says nothing of its bytes."""
-        path = self._path(_location(digest, 0).handle)
+        """The object's own file, or None. Presence only: says nothing of its bytes."""
+        location = plain_location(digest, 0)
+        size = self._size(location.handle)
+        return None if size is None else location._replace(length=size)
+
+    def present(self, location: Location) -> int:
+        """How many of the object's bytes are there, from its first on; 0 when nothing is."""
+        size = self._size(location.handle)
+        return 0 if size is None else max(0, min(size - location.offset, location.length))
+
+    def _size(self, handle: str) -> int | None:
+        path = self._path(handle)
         try:
-            return _location(digest, os.stat(path).st_size)
+            return os.stat(path).st_size
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StorageError(f"cannot look at {path}: {error.strerror}") from error
 
     def list(self) -> Iterator[tuple[Digest, Location]]:
-        """Every object that is present, in no order; names that cannot be objects are left to `foreign`.
+        """Every object that has a file of its own, in no order; names that cannot be objects are left to `foreign`.
 
         Raises:
             StorageError: a directory cannot be read (never a silent part).
         """
-        for name, entry in self._names():
-            if entry is None:
-                continue
-            try:
-                size = entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue  # deleted since the folder was listed
+        for name, size in self._sizes("objects"):
             yield Digest(name[-64:]), Location(name, 0, size)
 
+    def packs(self) -> Iterator[tuple[str, int]]:
+        """Handle and size in bytes of every pack, in no order.
+
+        Raises:
+            StorageError: the directory cannot be read (never a silent part).
+        """
+        return self._sizes("packs")
+
     def foreign(self) -> Iterator[str]:
-        """Names under ``objects/`` that no object can have, relative to the lake.
+        """Names under ``objects/`` and ``packs/`` that neither objects nor packs can have, relative to the lake.
 
         Raises:
             StorageError: a directory cannot be read.
         """
-        for name, entry in self._names():
-            if entry is None:
-                yield name
+        for top in ("objects", "packs"):
+            for name, entry in self._names(top):
+                if entry is None:
+                    yield name
 
     def forget(self, location: Location) -> None:
         """Drop cached descriptors. It is rare, and opening again is cheap: all of them go."""
@@ -185,13 +217,11 @@ class LocalStore:
 
     def local_path(self, location: Location) -> Path | None:
         """The plain file that holds exactly the object."""
-        return Path(self._path(location.handle)) if location.offset == 0 else None
+        return None if is_pack(location.handle) else Path(self._path(location.handle))
 
     # -- names --------------------------------------------------------------------------------------------------
     def _path(self, handle: str) -> str:
-        if _HANDLE.fullmatch(handle) is None:
-            raise InvalidInput(f"not the place of an object: {handle!r}")
-        return f"{self._root}/{handle}"
+        return f"{self._root}/{checked_handle(handle)}"
 
     def _staging(self, session: str) -> str:
         if _SESSION.fullmatch(session) is None:
@@ -203,27 +233,36 @@ class LocalStore:
         try:
             return _OpenFile(path)
         except FileNotFoundError:
-            raise NotFound(f"object is missing: {path}; lake fsck tells what it belongs to") from None
+            raise self._missing(handle) from None
         except OSError as error:
             raise StorageError(f"cannot open {path}: {error.strerror}") from error
 
-    def _names(self) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
-        """Every name under ``objects/``, with its entry where it is that of an object."""
-        top = f"{self._root}/objects"
+    def _sizes(self, top: str) -> Iterator[tuple[str, int]]:
+        for name, entry in self._names(top):
+            if entry is None:
+                continue
+            try:
+                size = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # deleted since the folder was listed
+            yield name, size
+
+    def _names(self, top: str) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
+        """Every name in the folders of ``objects``, or in ``packs``, with its entry where it is one of the store's."""
         try:
-            with os.scandir(top) as folders:
-                for folder in list(folders):
-                    if not folder.is_dir(follow_symlinks=False):
-                        yield f"objects/{folder.name}", None
+            with os.scandir(f"{self._root}/{top}") as entries:
+                for entry in list(entries):
+                    name = f"{top}/{entry.name}"
+                    if top == "objects" and entry.is_dir(follow_symlinks=False):
+                        yield from self._names(name)
                         continue
-                    with os.scandir(folder.path) as entries:
-                        for entry in entries:
-                            name = f"objects/{folder.name}/{entry.name}"
-                            known = _HANDLE.fullmatch(name) is not None and entry.is_file(follow_symlinks=False)
-                            yield name, entry if known else None
+                    known = (is_plain(name) or is_pack(name)) and entry.is_file(follow_symlinks=False)
+                    yield name, entry if known else None
+        except StorageError:
+            raise  # of a folder inside
         except OSError as error:
-            raise StorageError(f"cannot list objects under {top}: {error.strerror}; is its disk there?") from error
-
-
-def _location(digest: Digest, length: int) -> Location:
-    return Location(f"objects/{digest[:2]}/{digest}", 0, length)
+            if top == "packs" and isinstance(error, FileNotFoundError):
+                return  # made with the first pack
+            raise StorageError(
+                f"cannot list objects under {self._root}/{top}: {error.strerror}; is its disk there?"
+            ) from error

@@ -8,67 +8,66 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import itertools
 import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from blake3 import blake3
 
 from lake.digest import Digest
 from lake.errors import InvalidInput, LakeError, SourceChanged, StorageError
-from lake.stores.base import Location, Method, Staged, Stored, Watcher
+from lake.stores.base import Known, Location, Method, Staged, Stored, Watcher
 from lake.stores.crashpoints import crash_point
 from lake.stores.durable import System, write_all
-from lake.stores.existing import examine
+from lake.stores.existing import Worth, survey
 from lake.stores.intake import SourceFile, stream_filler, take_in
 from lake.stores.moves import MovedSource, may_move
+from lake.stores.places import pack_handle, plain_handle, plain_location
+from lake.stores.publishing import MANY, Publisher
+from lake.stores.spool import PACK_LIMIT, Spool
+from lake.stores.staged import Packed, StagedFile
 
 __all__ = ["LocalBatch"]
 
 _SMALL = 256 << 10
 """Files below this size are read at once: threads and buffers cost more than they save."""
 
-_MANY = 64
-"""From this many files or directories on, one sync of the filesystem is faster than one each."""
+PACKED_SIZE = 32 << 10
+"""Files below this size that are copied go into a pack, …"""
+
+PACKED_FILES = 64
+"""… when there are at least so many of them."""
 
 _WRITEBACK = 8 << 20
 """Bytes after which the kernel is asked to begin writing: the disk works while the rest is read and hashed."""
 
 
-@dataclass(slots=True)
-class _StagedFile:
-    """A complete file in staging."""
-
-    digest: Digest
-    size: int
-    token: int
-    path: str
-    fd: int | None
-    """Kept open for its sync, which then reports every failed write; None in batches of many files."""
-
-
 class LocalBatch:
     """A `lake.stores.base.Batch` of the local store. Puts may come from several threads."""
 
-    def __init__(self, root: str, session: str, system: System, forget: Callable[[Location], None]) -> None:
-        """``session`` is the session's staging directory; ``forget`` is told of objects that were replaced."""
+    def __init__(
+        self, root: str, session: str, system: System, forget: Callable[[Location], None], known: Known | None = None
+    ) -> None:
+        """``session`` is the session's staging directory; ``forget`` is told of files that were replaced."""
         self._root = root
         self._session = session
         self._system = system
-        self._forget = forget
+        self._publisher = Publisher(root, system, forget)
+        self._known = known
         self._folder: str | None = None
         self._folder_fd = -1
         self._lock = threading.Lock()
         self._tokens = itertools.count()
-        self._staged: dict[int, _StagedFile] = {}
+        self._staged: dict[int, StagedFile | Packed] = {}
+        self._spools: list[Spool] = []
+        self._spooled: dict[Digest, Packed] = {}
         self._moved: dict[int, MovedSource] = {}
         self._published: set[int] = set()
 
@@ -79,7 +78,7 @@ class LocalBatch:
             digest, size = take_in(stream_filler(source), self._writer(fd), watcher)
             os.fchmod(fd, 0o444)
             crash_point("staging-written")
-            return self._register(_StagedFile(digest, size, token, path, fd))
+            return self._register(token, StagedFile(digest, size, path, plain_handle(digest), fd))
 
     def put_file(self, source: Path, watcher: Watcher | None = None, method: Method = Method.COPY) -> Staged:
         """Take in a file.
@@ -93,11 +92,11 @@ class LocalBatch:
             if method is Method.MOVE:
                 staged = self._move(file, watcher)
                 return staged if staged is not None else self._copy_and_forget_source(file, watcher)
-            return self._copy(file, watcher, clone=method is Method.REFLINK)
+            return self._copy(file, watcher, pack=method is Method.COPY, clone=method is Method.REFLINK)
 
-    def _copy(self, file: SourceFile, watcher: Watcher | None, *, clone: bool = False) -> Staged:
+    def _copy(self, file: SourceFile, watcher: Watcher | None, *, pack: bool = False, clone: bool = False) -> Staged:
         if file.status.st_size < _SMALL and not clone:
-            return self._copy_small(file, watcher)
+            return self._copy_small(file, watcher, pack=pack)
         with self._staging_file() as (fd, path, token):
             if clone and self._system.clone(file.fd, fd):
                 with SourceFile(path) as cloned:
@@ -107,19 +106,46 @@ class LocalBatch:
                 file.check_unchanged(size)
             os.fchmod(fd, 0o444)
             crash_point("staging-written")
-            return self._register(_StagedFile(digest, size, token, path, fd))
+            return self._register(token, StagedFile(digest, size, path, plain_handle(digest), fd))
 
-    def _copy_small(self, file: SourceFile, watcher: Watcher | None) -> Staged:
+    def _copy_small(self, file: SourceFile, watcher: Watcher | None, *, pack: bool) -> Staged:
         data = file.read_small()
         digest = Digest(blake3(data).hexdigest())
         if watcher is not None and data:
             watcher.update(memoryview(data))
         file.check_unchanged(len(data))
+        if pack and len(data) < PACKED_SIZE:
+            return self._spool(digest, data)
+        staged, token = self._stage_bytes(digest, data, keep_open=True)
+        return self._register(token, staged)
+
+    def _stage_bytes(self, digest: Digest, data: bytes, *, keep_open: bool) -> tuple[StagedFile, int]:
+        """A file of its own in staging, and its token."""
         with self._staging_file() as (fd, path, token):
             self._write(fd, data)
             os.fchmod(fd, 0o444)
             crash_point("staging-written")
-            return self._register(_StagedFile(digest, len(data), token, path, fd))
+        staged = StagedFile(digest, len(data), path, plain_handle(digest), fd)
+        if not keep_open:
+            staged.close()
+        return staged, token
+
+    def _spool(self, digest: Digest, data: bytes) -> Staged:
+        path, token = self._new_name()
+        with self._lock:
+            item = self._spooled.get(digest)
+            if item is None:
+                if not self._spools or self._spools[-1].size + len(data) > PACK_LIMIT:
+                    self._spools.append(Spool(path, self._system))
+                spool = self._spools[-1]
+                try:
+                    item = Packed(digest, len(data), spool, spool.append(data))
+                except OSError as error:
+                    raise _failed("write to", self._session, error) from error
+                self._spooled[digest] = item
+            self._staged[token] = item
+        crash_point("staged")
+        return Staged(digest, len(data), token)
 
     def _copy_and_forget_source(self, file: SourceFile, watcher: Watcher | None) -> Staged:
         staged = self._copy(file, watcher)
@@ -151,7 +177,7 @@ class LocalBatch:
             if not self._system.lease_held(file.fd):
                 raise SourceChanged(f"{file.path} was opened for writing while it was read; nothing of it is stored")
             self._moved[token] = moved
-            return self._register(_StagedFile(digest, size, token, path, os.dup(file.fd)))
+            return self._register(token, StagedFile(digest, size, path, plain_handle(digest), os.dup(file.fd)))
         except BaseException:
             self._moved.pop(token, None)
             moved.restore_mode()
@@ -207,14 +233,13 @@ class LocalBatch:
 
         return write
 
-    def _register(self, file: _StagedFile) -> Staged:
+    def _register(self, token: int, file: StagedFile) -> Staged:
         with self._lock:
-            if len(self._staged) >= _MANY - 1 and file.fd is not None:
-                os.close(file.fd)
-                file.fd = None
-            self._staged[file.token] = file
+            if len(self._staged) >= MANY - 1:
+                file.close()
+            self._staged[token] = file
         crash_point("staged")
-        return Staged(file.digest, file.size, file.token)
+        return Staged(file.digest, file.size, token)
 
     # -- between ------------------------------------------------------------------------------------------------
     def open(self, staged: Staged) -> BinaryIO:
@@ -223,24 +248,30 @@ class LocalBatch:
         Raises:
             StorageError: the disk failed.
         """
-        path = self._find(staged).path
+        item = self._find(staged)
         try:
-            return open(path, "rb")
+            if isinstance(item, StagedFile):
+                return open(item.path, "rb")
+            with self._lock:
+                return cast("BinaryIO", io.BufferedReader(io.BytesIO(item.read())))
         except OSError as error:
-            raise _failed("read", path, error) from error
+            raise _failed("read", self._session, error) from error
 
     def drop(self, staged: Staged) -> None:
-        """Take something staged out of the batch and remove it at once; a source that was to be moved stays."""
-        file = self._find(staged)
+        """Take something staged out of the batch and remove it at once; a source that was to be moved stays.
+
+        Of what is to be packed no more than the name goes at once: its bytes do not come into any pack.
+        """
+        item = self._find(staged)
         with self._lock:
-            del self._staged[file.token]
-        moved = self._moved.pop(file.token, None)
+            del self._staged[staged.token]
+        moved = self._moved.pop(staged.token, None)
         if moved is not None and moved.linked:
             moved.restore_mode()
-        _close([file])
-        _remove(file.path)
+        if isinstance(item, StagedFile):
+            item.discard()
 
-    def _find(self, staged: Staged) -> _StagedFile:
+    def _find(self, staged: Staged) -> StagedFile | Packed:
         try:
             return self._staged[staged.token]
         except KeyError:
@@ -248,110 +279,86 @@ class LocalBatch:
 
     # -- publishing ---------------------------------------------------------------------------------------------
     def publish(self) -> list[Stored]:
-        """Make everything staged so far durable under its digest, in the order of the puts.
+        """Make everything staged so far durable, in the order of the puts; many small files become packs.
 
         Raises:
             StorageError: the disk failed. Nothing of what was staged may be named by a commit; its staging is gone.
         """
-        staged = self._take_staged()
-        try:
-            stored = self._publish(staged)
-        except BaseException as error:
-            for file in staged:
-                _remove(file.path)
-            if isinstance(error, OSError) and not isinstance(error, LakeError):
-                raise _failed("publish objects in", self._root, error) from error
-            raise
-        finally:
-            _close(staged)
-        self._published.update(file.token for file in staged)
-        return stored
-
-    def _take_staged(self) -> list[_StagedFile]:
-        """Everything that is staged, in the order of the puts; it is no longer staged afterwards."""
         with self._lock:
             staged, self._staged = self._staged, {}
-        return [staged[token] for token in sorted(staged)]
-
-    def _publish(self, staged: list[_StagedFile]) -> list[Stored]:
-        if not staged:
-            return []
-        for file in staged:
-            if (moved := self._moved.get(file.token)) is not None and moved.linked:
-                moved.check_unchanged()
-        self._sync_data(staged)
-        crash_point("data-synced")
-        folders = {f"{self._root}/objects/{file.digest[:2]}" for file in staged}
-        for folder in folders:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder)
-        stored = []
-        named: set[Digest] = set()
-        for file in staged:
-            if file.digest in named:
-                os.unlink(file.path)
-                stored.append(Stored(file.digest, _location(file), new=False, healed=False))
-                continue
-            stored.append(self._name(file))
-            named.add(file.digest)
-            crash_point("renamed")
-        crash_point("names-made")
-        self._sync_names(folders)
-        crash_point("published")
+            spools, self._spools = self._spools, []
+            self._spooled = {}
+        items = [staged[token] for token in sorted(staged)]
+        leftovers: list[StagedFile | Spool] = [*spools, *(item for item in items if isinstance(item, StagedFile))]
+        try:
+            for token in self._moved.keys() & staged.keys():
+                if self._moved[token].linked:
+                    self._moved[token].check_unchanged()
+            stored = self._publish(items, leftovers) if items else []
+        except LakeError:
+            raise
+        except OSError as error:
+            raise _failed("publish objects in", self._root, error) from error
+        finally:
+            for each in leftovers:
+                each.discard()
+        self._published.update(staged)
         return stored
 
-    def _sync_data(self, staged: list[_StagedFile]) -> None:
-        if len(staged) >= _MANY and self._system.can_sync_filesystem():
-            self._system.sync_filesystem(self._folder_fd)
-            return
-        closed = []
-        for file in staged:
-            if file.fd is None:
-                closed.append(file.path)
-            else:
-                self._system.fsync(file.fd)
-        if closed:
-            with ThreadPoolExecutor(8, "regionlake-sync") as pool:
-                list(pool.map(self._sync_path, closed))
+    def _publish(self, items: Sequence[StagedFile | Packed], leftovers: list[StagedFile | Spool]) -> list[Stored]:
+        """What is made in staging on the way joins ``leftovers``, to be discarded in any case."""
+        first: dict[Digest, StagedFile | Packed] = {}
+        for item in items:
+            first.setdefault(item.digest, item)
+        known = dict(self._known(list(first))) if self._known is not None else {}
+        worth = survey(self._root, known, self._system)
+        results = {
+            digest: Stored(digest, known[digest], new=False, healed=False)
+            for digest, value in worth.items()
+            if value is Worth.GOOD
+        }
+        wanted = [item for digest, item in first.items() if digest not in results]
+        files, packed = self._arrange(wanted, leftovers)
+        named = dict(zip((file.handle for file in files), self._publisher.publish(files, self._folder_fd), strict=True))
+        for item in wanted:
+            location = packed.get(item.digest) or plain_location(item.digest, item.size)
+            new, healed = named[location.handle]
+            lost = worth.get(item.digest) is Worth.LOST
+            results[item.digest] = Stored(item.digest, location, new=new and not lost, healed=healed or lost)
+        stored = []
+        for item in items:
+            stored.append(results[item.digest])
+            results[item.digest] = results[item.digest]._replace(new=False, healed=False)
+        return stored
 
-    def _sync_path(self, path: str) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._system.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def _sync_names(self, folders: set[str]) -> None:
-        if len(folders) >= _MANY and self._system.can_sync_filesystem():
-            self._system.sync_filesystem(self._folder_fd)
-            return
-        for folder in folders:
-            self._system.sync_directory(folder)
-        # Always: another process may have made a fan-out folder and not yet have come to this line.
-        self._system.sync_directory(f"{self._root}/objects")
-
-    def _name(self, file: _StagedFile) -> Stored:
-        """Rename a staged file to its digest, or drop it where the same bytes are there already."""
-        location = _location(file)
-        target = f"{self._root}/{location.handle}"
-        while True:
-            try:
-                self._system.rename_new(file.path, target)
-            except FileExistsError:
-                pass
-            else:
-                return Stored(file.digest, location, new=True, healed=False)
-            try:
-                good, writable = examine(target, file.digest, file.size, self._system)
-            except FileNotFoundError:
-                continue  # deleted since: the name is free now
-            if good and not writable:
-                os.unlink(file.path)
-            else:
-                # A file that somebody may write to, such as one that a failed move left behind, could change later.
-                self._system.replace(file.path, target)
-                self._forget(location)
-            return Stored(file.digest, location, new=False, healed=not good)
+    def _arrange(
+        self, wanted: Sequence[StagedFile | Packed], leftovers: list[StagedFile | Spool]
+    ) -> tuple[list[StagedFile], dict[Digest, Location]]:
+        """The files to publish, and where the objects lie that are to be in packs."""
+        files = [item for item in wanted if isinstance(item, StagedFile)]
+        packed: dict[Digest, Location] = {}
+        members: dict[Spool, list[Packed]] = {}
+        for item in wanted:
+            if isinstance(item, Packed):
+                members.setdefault(item.spool, []).append(item)
+        for spool, group in members.items():
+            if len(group) < PACKED_FILES:
+                for item in group:
+                    file = self._stage_bytes(item.digest, item.read(), keep_open=len(files) < MANY)[0]
+                    leftovers.append(file)
+                    files.append(file)
+                continue
+            if sum(item.size for item in group) < spool.size:
+                # Something in it was dropped, or is in the store already: a pack has no dead bytes to begin with.
+                spool = Spool(self._new_name()[0], self._system)
+                leftovers.append(spool)
+                group = [item._replace(spool=spool, offset=spool.append(item.read())) for item in group]
+            fd, digest = spool.seal()
+            pack = StagedFile(digest, spool.size, spool.path, pack_handle(digest), fd)
+            leftovers.append(pack)
+            files.append(pack)
+            packed.update((item.digest, Location(pack.handle, item.offset, item.size)) for item in group)
+        return files, packed
 
     # -- ending -------------------------------------------------------------------------------------------------
     def release(self) -> None:
@@ -381,7 +388,10 @@ class LocalBatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        _close(self._take_staged())
+        for each in (*self._spools, *self._staged.values()):
+            if not isinstance(each, Packed):
+                each.discard()
+        self._spools, self._spooled, self._staged = [], {}, {}
         for moved in self._moved.values():
             if moved.linked:
                 moved.restore_mode()
@@ -395,19 +405,8 @@ class LocalBatch:
                 os.rmdir(self._session)
 
 
-def _location(file: _StagedFile) -> Location:
-    return Location(f"objects/{file.digest[:2]}/{file.digest}", 0, file.size)
-
-
 def _discard(_: memoryview) -> None:
     """Stores nothing: the bytes are in place already."""
-
-
-def _close(staged: list[_StagedFile]) -> None:
-    for file in staged:
-        if file.fd is not None:
-            os.close(file.fd)
-            file.fd = None
 
 
 def _remove(path: str) -> None:

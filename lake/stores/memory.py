@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from lake.digest import Digest, digest_of
 from lake.errors import InvalidInput, NotFound, StorageError
-from lake.stores.base import Capabilities, Location, Method, Staged, Stored, Watcher
+from lake.stores.base import Capabilities, Known, Location, Method, Staged, Stored, Watcher
 from lake.stores.intake import SourceFile, check_same, stream_filler, take_in
 
 __all__ = ["MemoryStore"]
@@ -32,8 +32,8 @@ class MemoryStore:
     def capabilities(self) -> Capabilities:
         return Capabilities(local_paths=False, durable=False, links=False)
 
-    def batch(self, session: str) -> MemoryBatch:
-        return MemoryBatch(self, session)
+    def batch(self, session: str, known: Known | None = None) -> MemoryBatch:
+        return MemoryBatch(self, session, known)
 
     def open(self, location: Location) -> BinaryIO:
         data = self._bytes(location)
@@ -58,6 +58,9 @@ class MemoryStore:
     def has(self, digest: Digest) -> Location | None:
         data = self._objects.get(digest)
         return None if data is None else Location(digest, 0, len(data))
+
+    def present(self, location: Location) -> int:
+        return min(len(self._objects.get(Digest(location.handle), b"")), location.length)
 
     def sessions(self) -> list[str]:
         with self._lock:
@@ -99,22 +102,24 @@ class MemoryStore:
             if left > 0:
                 self._sessions[session] = left
 
-    def _publish(self, digest: Digest, data: bytes) -> Stored:
+    def _publish(self, digest: Digest, data: bytes, *, known: bool) -> Stored:
         with self._lock:
             present = self._objects.get(digest)
             good = present is not None and digest_of(present) == digest
             if not good:
                 self._objects[digest] = data
         location = Location(digest, 0, len(data))
-        return Stored(digest, location, new=present is None, healed=present is not None and not good)
+        expected = known or present is not None
+        return Stored(digest, location, new=not expected, healed=expected and not good)
 
 
 class MemoryBatch:
     """A `lake.stores.base.Batch` of the memory store."""
 
-    def __init__(self, store: MemoryStore, session: str) -> None:
+    def __init__(self, store: MemoryStore, session: str, known: Known | None) -> None:
         self._store = store
         self._session = session
+        self._known = known
         self._tokens = itertools.count()
         self._staged: dict[int, tuple[Digest, bytes]] = {}
         self._moved: dict[int, SourceFile] = {}
@@ -153,7 +158,9 @@ class MemoryBatch:
     def publish(self) -> list[Stored]:
         staged, self._staged = self._staged, {}
         self._published.update(staged)
-        return [self._store._publish(*staged[token]) for token in sorted(staged)]
+        known = self._known([digest for digest, _ in staged.values()]) if self._known is not None else {}
+        in_order = [staged[token] for token in sorted(staged)]
+        return [self._store._publish(digest, data, known=digest in known) for digest, data in in_order]
 
     def release(self) -> None:
         for token in sorted(self._published & self._moved.keys()):

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lake.digest import Digest, digest_of
@@ -50,8 +52,29 @@ class JournalConformance(EntryConformance, RefConformance):
         assert journal.object(full.digest) == full
         assert journal.object(digest_of(b"unknown")) is None
         assert {record.digest: record for record in journal.objects()} == {r.digest: r for r in [full, *plain]}
-        journal.commit("main", [], objects=[object_record("full", format="other")])
+        journal.commit("main", [], objects=[object_record("full", format="other", location=full.location)])
         assert journal.object(full.digest) == full
+
+    def test_an_object_can_lie_elsewhere_later(self, journal: Journal) -> None:
+        record = object_record("data", chunks=b"\x00map", format="text")
+        journal.commit("main", [Put("a", record.digest)], objects=[record])
+        packed, unknown = Location("packs/1", 7, 4), object_record("unknown")
+        assert journal.locations([record.digest, unknown.digest]) == {record.digest: record.location}
+        journal.relocate({record.digest: packed})
+        assert journal.locations([record.digest] * 2) == {record.digest: packed}
+        assert journal.object(record.digest) == replace(record, location=packed)
+        journal.commit("main", [], objects=[replace(record, format="other", chunks=None), unknown])
+        assert journal.object(record.digest) == record
+        journal.add_artifacts([], [replace(record, location=packed)])
+        assert journal.locations([record.digest]) == {record.digest: packed}
+        with pytest.raises(InvalidInput):
+            journal.relocate({record.digest: packed._replace(length=5)})
+        with pytest.raises(InvalidInput):
+            journal.commit("main", [], objects=[object_record("data", location=packed._replace(length=3))])
+        assert journal.locations([record.digest]) == {record.digest: packed}
+        with pytest.raises(NotFound):
+            journal.relocate({record.digest: record.location, digest_of(b"nobody knows"): packed})
+        assert journal.locations([record.digest]) == {record.digest: packed}
 
     def test_known_asks_for_many_at_once(self, journal: Journal) -> None:
         records = [object_record(str(n)) for n in range(1200)]

@@ -329,6 +329,40 @@ class StoreConformance(ABC):
         assert self.raw(store, stored.digest) == b"data"
         assert store.read(again.location, 0, 4) == b"data"
 
+    @pytest.mark.parametrize("damage", [b"dAta", b""])
+    def test_what_is_known_heals_like_what_is_found(self, store: ObjectStore, damage: bytes) -> None:
+        (stored,) = put_bytes(store, b"data")
+
+        def again() -> Stored:
+            with store.batch("s2", lambda digests: dict.fromkeys(digests, stored.location)) as batch:
+                batch.put_stream(io.BytesIO(b"data"))
+                return batch.publish()[0]
+
+        assert again() == stored._replace(new=False)
+        self.plant(store, stored.digest, damage)
+        store.forget(stored.location)
+        assert (again().new, store.read(stored.location, 0, 4)) == (False, b"data")
+        store.delete(stored.digest)
+        assert again() == stored._replace(new=False, healed=True)
+        assert store.read(stored.location, 0, 4) == b"data"
+
+    def test_many_small_files(self, store: ObjectStore, tmp_path: Path) -> None:
+        with store.batch("s1") as batch:
+            for number in range(150):
+                (tmp_path / "source").write_bytes(b"%d" % number * 100)
+                staged = batch.put_file(tmp_path / "source")
+                with batch.open(staged) as file:
+                    assert file.read() == b"%d" % number * 100
+            batch.drop(staged)
+            stored = batch.publish()
+        assert [each.digest for each in stored] == [digest_of(b"%d" % number * 100) for number in range(149)]
+        for each in stored:
+            assert store.present(each.location) == each.location.length
+            assert digest_of(store.read(each.location, 0, 1000)) == each.digest
+            with store.open(each.location) as file:
+                assert digest_of(file.read()) == each.digest
+        assert self.staging(store) == []
+
     def test_good_content_is_not_stored_again(self, store: ObjectStore) -> None:
         (stored,) = put_bytes(store, BIG)
         (again,) = put_bytes(store, BIG)
@@ -406,10 +440,12 @@ class StoreConformance(ABC):
     def test_what_is_missing(self, store: ObjectStore) -> None:
         (stored,) = put_bytes(store, b"data")
         assert store.has(stored.digest) == stored.location
+        assert store.present(stored.location) == 4
         store.read(stored.location, 0, 1)
         assert store.delete(stored.digest) is True
         assert store.delete(stored.digest) is False
         assert store.has(stored.digest) is None
+        assert store.present(stored.location) == 0
         assert list(store.list()) == []
         with pytest.raises(NotFound):
             store.read(stored.location, 0, 1)
@@ -421,6 +457,7 @@ class StoreConformance(ABC):
         self.plant(store, stored.digest, b"some")
         store.forget(stored.location)
         assert store.read(stored.location, 0, 4) == b"some"
+        assert store.present(stored.location) == 4
         with pytest.raises(StorageError):
             store.read(stored.location, 2, 5)
         with pytest.raises(StorageError):
