@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that print figures beside their targets and peers. No test is timed."""
