@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lake.errors import InvalidInput, IsDirectory, NotDirectory
-from lake.journal.base import PRESENT, Change, Entry, Expect, Kind, MakeDirectory, Put, Remove
+from lake.errors import AlreadyExists, InvalidInput, IsDirectory, NotDirectory
+from lake.journal.base import PRESENT, Annotate, Change, Entry, Expect, Kind, MakeDirectory, Put, Remove
 from lake.paths import clean_path, join
 from lake.tree import Tree
 
@@ -19,7 +19,7 @@ def plan_copy(source: Tree, path: str, target: Tree, destination: str, *, recurs
         NotFound, IsDirectory, NotDirectory, InvalidInput: as ``cp`` refuses.
     """
     entries = source.below(path)
-    if not recursive and (len(entries) != 1 or entries[0].kind != Kind.FILE):
+    if not recursive and not _is_file(entries, path):
         raise IsDirectory(f"{path or 'the top of the lake'} is a directory: copy it with -r (recursive)")
     base = _landing(source, path, target, destination)
     return [_placed(entry, _moved(entry.path, path, base)) for entry in entries]
@@ -30,11 +30,14 @@ def plan_move(tree: Tree, path: str, destination: str) -> list[Change]:
 
     Raises:
         NotFound, IsDirectory, NotDirectory, InvalidInput: as ``mv`` refuses.
+        AlreadyExists: a directory would replace one that is not empty.
     """
     if not path:
         raise InvalidInput("the top of the lake cannot be moved")
     entries = tree.below(path)
     base = _landing(tree, path, tree, destination)
+    if not _is_file(entries, path) and tree.walk(base):
+        raise AlreadyExists(f"{base} is a directory that is not empty: {path} cannot take its place")
     changes: list[Change] = [Remove(entry.path, _version(entry)) for entry in reversed(entries)]
     changes.extend(_placed(entry, _moved(entry.path, path, base)) for entry in entries)
     return changes
@@ -48,7 +51,7 @@ def plan_remove(tree: Tree, path: str, *, recursive: bool) -> list[Change]:
         IsDirectory: a directory without ``recursive``.
     """
     entries = tree.below(path)
-    if not recursive and (len(entries) != 1 or entries[0].kind != Kind.FILE or entries[0].path != path):
+    if not recursive and not _is_file(entries, path):
         raise IsDirectory(f"{path or 'the top of the lake'} is a directory: remove it with -r (recursive)")
     return [Remove(entry.path) for entry in reversed(entries)]
 
@@ -65,11 +68,12 @@ def plan_restore(old: Tree, path: str, new: Tree) -> list[Change]:
     changes: list[Change] = [Remove(gone) for gone in sorted(found.keys() - wanted.keys(), reverse=True)]
     for entry in wanted.values():
         now = found.get(entry.path)
-        if now is not None and now.kind != entry.kind:
-            changes.append(Remove(entry.path))
-        elif now is not None and (now.digest, now.attrs) == (entry.digest, entry.attrs):
-            continue
-        changes.append(_placed(entry, entry.path))
+        if now is None:
+            changes.append(_placed(entry, entry.path))
+        elif now.kind != entry.kind:
+            changes.extend([Remove(entry.path), _placed(entry, entry.path)])
+        elif (now.digest, now.attributes) != (entry.digest, entry.attributes):
+            changes.append(_placed(entry, entry.path) if entry.kind == Kind.FILE else _reannotated(now, entry))
     return changes
 
 
@@ -77,7 +81,7 @@ def _landing(source: Tree, path: str, target: Tree, destination: str) -> str:
     """Where a source goes, by the rules of ``cp`` and ``mv``."""
     place = clean_path(destination)
     source_is_file = source.is_file(path)
-    if destination.endswith("/") or target.is_directory(place):
+    if target.is_directory(place) or (source_is_file and destination.endswith("/")):
         if place and target.is_file(place):
             raise NotDirectory(f"{place} is a file, not a directory")
         name = path.rsplit("/", 1)[-1]
@@ -102,6 +106,14 @@ def _placed(entry: Entry, path: str) -> Change:
     if entry.kind == Kind.DIRECTORY:
         return MakeDirectory(path, attributes=entry.attributes)
     return Put(path, entry.hex, attributes=entry.attributes, modified=entry.modified)
+
+
+def _reannotated(now: Entry, entry: Entry) -> Change:
+    return Annotate(entry.path, {**dict.fromkeys(now.attributes), **entry.attributes})
+
+
+def _is_file(entries: list[Entry], path: str) -> bool:
+    return len(entries) == 1 and entries[0].kind == Kind.FILE and entries[0].path == path
 
 
 def _version(entry: Entry) -> Expect:

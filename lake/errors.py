@@ -27,7 +27,8 @@ one line: what happened, where, and what to do about it.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
 
 __all__ = [
     "AlreadyExists",
@@ -50,7 +51,10 @@ __all__ = [
     "Unreadable",
     "Unsupported",
     "UnsupportedVersion",
+    "with_others",
 ]
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 
 class LakeError(Exception):
@@ -134,3 +138,10 @@ class StorageError(LakeError, OSError):
 
 class DamagedObject(LakeError, OSError):
     code = "damaged"
+
+
+def with_others(failures: Sequence[Failure]) -> Failure:
+    """The first of several failures, with the messages of the others as its notes."""
+    for other in failures[1:]:
+        failures[0].add_note(str(other))
+    return failures[0]

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from lake.artifacts import ADOPTED, build_index, find_index, index_paths, pack_artifact
 from lake.digest import Digest
-from lake.errors import FormatError, InvalidInput, LakeError, SourceChanged, StorageError
+from lake.errors import FormatError, InvalidInput, IsDirectory, LakeError, NotDirectory, SourceChanged, StorageError
 from lake.formats.base import RegionFormat
 from lake.formats.bgzf import check_chain
 from lake.formats.registry import companion, get_format, region_format
@@ -19,16 +19,21 @@ from lake.formats.sniffing import suffix_problem
 from lake.inspection import Inspector
 from lake.journal.base import ABSENT, Artifact, Change, Entry, Json, MakeDirectory, ObjectRecord, Put
 from lake.manifest import Manifest
-from lake.progress import Progress
+from lake.paths import parent
+from lake.progress import Progress, Silent
 from lake.repository import Repository
 from lake.sources import Job, Refusal
-from lake.stores.base import Batch, Method, Staged
+from lake.stores.base import Batch, Location, Method, ObjectStore, Staged
+from lake.tree import Tree
 
 __all__ = ["Intake", "PutItem", "PutOptions"]
 
 _GROUP_FILES = 20_000
 _GROUP_BYTES = 16 << 30
 """What is made durable together; bounds the memory and the staging of a huge put."""
+
+_INDEX_LIMIT = 1 << 30
+"""Bytes that a companion index may have: it is read into memory to be checked."""
 
 _INDEX_FORMATS = ("BAI", "CSI", "TBI", "CRAI", "FAI", "GZI")
 
@@ -78,7 +83,8 @@ class _Taken:
 
     item: PutItem
     staged: Staged
-    inspector: Inspector
+    format: str
+    checksums: dict[str, str]
     chunks: bytes | None
     problems: tuple[str, ...]
     record: ObjectRecord | None = None
@@ -95,6 +101,19 @@ class _StagedReader:
     def read(self, offset: int, length: int) -> bytes:
         self._file.seek(offset)
         return self._file.read(length)
+
+
+class _StoredReader:
+    """A `lake.formats.reader.ByteReader` over an object that this put has just hashed: no byte needs a second check."""
+
+    def __init__(self, store: ObjectStore, record: ObjectRecord) -> None:
+        self._store = store
+        self._location = record.location
+        self.source = record.digest
+        self.size = record.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._store.read(self._location, offset, length)
 
 
 class Intake:
@@ -134,10 +153,10 @@ class Intake:
         """
         for refusal in refused:
             self._fail(PutItem(refusal.source, ""), refusal.error)
-        total = sum(_size(job) for job in jobs)
+        total = 0 if isinstance(self._progress, Silent) else sum(_size(job) for job in jobs)
         self._progress.start(total, "put")
         group: list[_Taken] = []
-        batch = self._repo.store.batch(self._repo.session())
+        batch = self._repo.store.batch(self._repo.session(), self._located)
         self.batches.append(batch)
         waiting = 0
         for job in jobs:
@@ -152,7 +171,7 @@ class Intake:
             if len(group) >= _GROUP_FILES or waiting >= _GROUP_BYTES:
                 self._repo.session()
                 self._publish(batch, group)
-                batch, group, waiting = self._repo.store.batch(self._repo.session()), [], 0
+                batch, group, waiting = self._repo.store.batch(self._repo.session(), self._located), [], 0
                 self.batches.append(batch)
         if self._options.all_or_nothing and self.failures:
             raise InvalidInput(
@@ -160,6 +179,27 @@ class Intake:
                 f"{self.failures[0]}"
             ) from self.failures[0]
         self._publish(batch, group)
+
+    def hand_over(self) -> list[Batch]:
+        """The batches, for whoever commits later: they are no longer closed when this context is left."""
+        batches, self.batches = self.batches, []
+        return batches
+
+    def refuse_taken(self, tree: Tree) -> None:
+        """Take out the files whose path is a directory of the lake, or lies below one of its files."""
+        taken: dict[str, LakeError] = {}
+        for change in self.changes:
+            above = change.path
+            if isinstance(change, Put) and tree.is_directory(change.path):
+                taken[change.path] = IsDirectory(f"{change.path} is a directory in the lake: a file cannot replace it")
+            while above := parent(above):
+                if tree.is_file(above):
+                    taken[change.path] = NotDirectory(f"{above} is a file in the lake: nothing can lie below it")
+        self.changes = [change for change in self.changes if change.path not in taken]
+        for item in self.items:
+            if item.path in taken and item.error is None:
+                item.error = str(taken[item.path])
+                self.failures.append(taken[item.path])
 
     def __enter__(self) -> Intake:
         return self
@@ -186,6 +226,8 @@ class Intake:
 
     def _store(self, batch: Batch, job: Job) -> tuple[Inspector, Staged]:
         if job.source is None:
+            if sys.stdin is None:
+                raise InvalidInput("standard input is closed: nothing can be read from it")
             inspector = Inspector(job.path, None, self._algorithms, self._progress.advance)
             return inspector, batch.put_stream(sys.stdin.buffer, inspector)
         status = os.stat(job.source)
@@ -203,7 +245,7 @@ class Intake:
         if misnamed:
             item.warnings.append(misnamed)
         refusal = None
-        if self._options.manifest is not None and job.source is not None:
+        if self._options.manifest is not None:
             refusal = self._check_manifest(self._options.manifest, job.source, staged, inspector, item)
         if refusal is None and self._options.strict:
             if item.warnings:
@@ -213,7 +255,14 @@ class Intake:
         if refusal is not None:
             batch.drop(staged)
             raise refusal
-        return _Taken(item, staged, inspector, chunk_map.encode() if chunk_map is not None else None, tuple(problems))
+        return _Taken(
+            item,
+            staged,
+            inspector.detected.name,
+            inspector.checksums() if self._options.checksums else {},
+            chunk_map.encode() if chunk_map is not None else None,
+            tuple(problems),
+        )
 
     def _check(self, batch: Batch, staged: Staged, inspector: Inspector) -> list[str]:
         form = get_format(inspector.detected.name)
@@ -224,9 +273,9 @@ class Intake:
             return form.check(reader) if form is not None else check_chain(reader)
 
     def _check_manifest(
-        self, manifest: Manifest, source: Path, staged: Staged, inspector: Inspector, item: PutItem
+        self, manifest: Manifest, source: Path | None, staged: Staged, inspector: Inspector, item: PutItem
     ) -> LakeError | None:
-        expected = manifest.expected(source)
+        expected = manifest.expected(source) if source is not None else None
         if expected is None:
             item.warnings.append("not in the manifest")
             return None
@@ -245,29 +294,38 @@ class Intake:
         self.items.append(item)
         self.failures.append(error)
 
+    def _located(self, digests: Sequence[Digest]) -> dict[Digest, Location]:
+        """Where objects lie that the lake knows, or that this put has stored already."""
+        found = self._repo.journal.locations(digests)
+        found.update((digest, self.objects[digest].location) for digest in digests if digest in self.objects)
+        return found
+
     # -- a group of files ---------------------------------------------------------------------------------------
     def _publish(self, batch: Batch, group: list[_Taken]) -> None:
         if not group:
             return
         stored = batch.publish()
-        known = self._repo.journal.known([taken.staged.digest for taken in group])
+        known = self._repo.journal.locations([taken.staged.digest for taken in group])
+        moved: dict[Digest, Location] = {}
+        healed: set[Digest] = set()
         fresh: set[Digest] = set()
         for taken, result in zip(group, stored, strict=True):
             digest = taken.staged.digest
+            if digest in known and known[digest] != result.location:
+                moved[digest] = result.location
             if result.healed:
-                self._repo.shelf.drop(digest)
-                self._repo.journal.clear_damage(digest)
+                healed.add(digest)
                 taken.item.healed = True
             taken.item.new = digest not in known and digest not in self.objects and digest not in fresh
             fresh.add(digest)
             record = ObjectRecord(
                 digest,
                 taken.staged.size,
-                taken.inspector.detected.name,
+                taken.format,
                 result.location,
                 taken.chunks,
                 taken.problems,
-                taken.inspector.checksums() if self._options.checksums else {},
+                taken.checksums,
             )
             taken.record = record
             if digest not in known or self._options.checksums:
@@ -281,7 +339,17 @@ class Intake:
                     expect=ABSENT if options.exclusive else None,
                 )
             )
+        if moved or healed:
+            self._remember_healed(moved, healed)
         self._index(group)
+
+    def _remember_healed(self, moved: dict[Digest, Location], healed: set[Digest]) -> None:
+        """At once, whatever becomes of this put: the objects are live, and the bytes just stored are good."""
+        self._repo.journal.relocate(moved)
+        for digest in {damage.digest for damage in self._repo.journal.damage()} & healed:
+            self._repo.journal.clear_damage(digest)
+        for digest in moved.keys() | healed:
+            self._repo.shelf.drop(digest)
 
     def _index(self, group: list[_Taken]) -> None:
         here = {taken.item.path: taken for taken in group}
@@ -290,7 +358,7 @@ class Intake:
             assert taken.record is not None
             self._index_one(path, taken.record, taken.item, here)
         for path, taken in here.items():
-            found = companion(path) if taken.inspector.detected.name in _INDEX_FORMATS else None
+            found = companion(path) if taken.format in _INDEX_FORMATS else None
             if found is None or any(owner in owners for owner in found.owners):
                 continue
             for owner in found.owners:
@@ -307,13 +375,16 @@ class Intake:
         if record.problems or find_index(self._repo, form, self._repo.journal.artifacts(record.digest)):
             return
         reader = (
-            self._repo.shelf.reader(record.digest)
-            if record.digest not in self.objects
-            else self._repo.shelf.add(record)
+            _StoredReader(self._repo.store, record)
+            if record.digest in self.objects
+            else self._repo.shelf.reader(record.digest)
         )
         for kind, candidate in index_paths(form, path):
             companion_record = self._companion(candidate, here)
             if companion_record is None:
+                continue
+            if companion_record.size > _INDEX_LIMIT:
+                item.warnings.append(f"index {candidate} is not used: it has {companion_record.size} bytes")
                 continue
             body = self._repo.store.read(companion_record.location, 0, companion_record.size)
             refusal = form.check_index(reader, kind, body)

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from lake import editing
 from lake.config import find_root
-from lake.errors import AlreadyExists, InvalidInput, IsDirectory, ReadOnly
+from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
 from lake.ingest import Intake, PutItem, PutOptions
 from lake.journal.base import (
     ABSENT,
@@ -82,14 +82,21 @@ class Lake(LakeView):
 
     def tree(self, ref: str | None = None) -> Tree:
         """The entries at a ref; inside `commit` with the changes made so far."""
-        view = self.repo.journal.resolve(ref or self.ref)
         transaction = self._transaction
+        view = self.repo.journal.resolve(ref or (transaction.branch if transaction is not None else self.ref))
         return Tree(self.repo.journal, view, transaction if transaction and transaction.branch == view.name else None)
 
     def _writable(self, path: str | os.PathLike[str], ref: str | None = None) -> tuple[Tree, str]:
         tree, cleaned = self._at(path, ref)
         self._branch_of(tree, split_ref(os.fspath(path))[0] or ref or self.ref)
         return tree, cleaned
+
+    def _writable_all(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Tree, list[str]]:
+        """The tree that all paths share, and the paths inside it."""
+        found = [self._writable(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+        if len({tree.view.name for tree, _ in found}) > 1:
+            raise InvalidInput("one commit changes one branch: name the paths of one branch at a time")
+        return found[0][0] if found else self.tree(), [cleaned for _, cleaned in found]
 
     def _branch_of(self, tree: Tree, ref: str) -> str:
         if tree.view.name is None:
@@ -143,11 +150,12 @@ class Lake(LakeView):
         options = PutOptions(method=Method.MOVE, exclusive=exclusive, attributes=dict(attributes or {}))
 
         def publish(staged: Path) -> None:
-            with Intake(self.repo, options, self.tree(tree.view.name).find, Silent()) as intake:
-                intake.take([Job(staged, cleaned, False)], [])
-                if intake.failures:
-                    raise intake.failures[0]
-                self._apply_intake(tree, intake, f"write {cleaned}")
+            try:
+                self.put_jobs([Job(staged, cleaned, False)], options, ref=tree.view.name, message=f"write {cleaned}")
+            except Conflict as error:
+                if exclusive and self.tree(tree.view.name).find(cleaned) is not None:
+                    raise AlreadyExists(f"{cleaned} exists already: it was made meanwhile") from error
+                raise
 
         return LakeWriter(self.repo.staging(), publish)
 
@@ -166,11 +174,12 @@ class Lake(LakeView):
         manifest: str | os.PathLike[str] | None = None,
         message: str | None = None,
         progress: Progress | None = None,
+        raise_failure: bool = True,
     ) -> PutReport:
         """Store files, directories or glob patterns as one commit; destinations behave like those of ``cp -r``.
 
-        A file that cannot be read does not keep the others out: it is reported. When nothing at all could be stored,
-        the first error is raised.
+        A file that cannot be stored does not keep the others out: it is reported. When nothing at all could be
+        stored, the first error is raised.
 
         Args:
             sources: local paths; ``-`` is standard input.
@@ -182,6 +191,7 @@ class Lake(LakeView):
             all_or_nothing: store nothing unless everything can be.
             checksums: keep md5 and sha256 too.
             manifest: a file as ``md5sum`` or ``sha256sum`` write it, which contents have to match.
+            raise_failure: False leaves it to the report to tell that nothing could be stored.
 
         Raises:
             LakeError: nothing was stored.
@@ -208,11 +218,44 @@ class Lake(LakeView):
         )
         with Intake(self.repo, options, tree.find, progress or Silent()) as intake:
             intake.take(jobs, refused)
-            if intake.failures and not intake.changes:
-                raise intake.failures[0]
             text = message or _describe("put", [job.path for job in jobs])
-            commit = self._apply_intake(tree, intake, text)
+            try:
+                commit = self._apply_intake(tree, intake, text)
+            except (IsDirectory, NotDirectory):
+                if all_or_nothing:
+                    raise
+                intake.refuse_taken(tree)
+                commit = self._apply_intake(tree, intake, text)
+            if raise_failure and intake.failures and not intake.changes:
+                raise with_others(intake.failures)
+            if self._transaction is not None and options.method is Method.MOVE:
+                self._transaction.hold(intake.hand_over())
         return PutReport(intake.items, commit)
+
+    def put_jobs(
+        self,
+        jobs: Sequence[Job],
+        options: PutOptions,
+        *,
+        message: str,
+        ref: str | None = None,
+        progress: Progress | None = None,
+    ) -> PutReport:
+        """Store files at the very paths that the jobs name, as one commit; the first that cannot be stored stops all.
+
+        Sources that are to be moved go as soon as they are stored, also inside a transaction.
+
+        Raises:
+            LakeError, OSError: nothing was stored.
+        """
+        tree, _ = self._writable("", ref)
+        with Intake(self.repo, options, tree.find, progress or Silent()) as intake:
+            intake.take(jobs, [])
+            if intake.failures:
+                raise intake.failures[0]
+            for batch in intake.batches:
+                batch.release()
+            return PutReport(intake.items, self._apply_intake(tree, intake, message))
 
     def _apply_intake(self, tree: Tree, intake: Intake, message: str) -> Commit | None:
         commit = self._apply(
@@ -241,8 +284,8 @@ class Lake(LakeView):
     def mv(self, source: str | os.PathLike[str], destination: str, *, message: str | None = None) -> Commit | None:
         """Rename a file or a directory; attributes go along, no bytes move."""
         tree, cleaned = self._writable(source)
-        ref, target = split_ref(destination)
-        if ref is not None and self.tree(ref).view.branch != tree.view.branch:
+        other, target = self._writable(destination) if destination.lstrip("/").startswith("@") else (tree, destination)
+        if other.view.name != tree.view.name:
             raise InvalidInput("a file cannot be moved to another branch: copy it there, then remove it here")
         changes = editing.plan_move(tree, cleaned, target + _ending(destination))
         return self._apply(tree, changes, message or f"mv {cleaned} {target}")
@@ -264,17 +307,11 @@ class Lake(LakeView):
         message: str | None = None,
     ) -> Commit | None:
         """Remove entries. History keeps them: `restore` brings them back."""
-        named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        tree: Tree | None = None
+        tree, named = self._writable_all(paths)
         changes: dict[str, Change] = {}
         for path in named:
-            tree, cleaned = self._writable(path)
-            changes.update((change.path, change) for change in editing.plan_remove(tree, cleaned, recursive=recursive))
-        if tree is None:
-            return None
-        return self._apply(
-            tree, list(changes.values()), message or _describe("rm", [split_ref(os.fspath(p))[1] for p in named])
-        )
+            changes.update((change.path, change) for change in editing.plan_remove(tree, path, recursive=recursive))
+        return self._apply(tree, list(changes.values()), message or _describe("rm", named))
 
     def restore(self, path: str | os.PathLike[str], source: str, *, message: str | None = None) -> Commit | None:
         """Make a file or directory what it was at the ref ``source``; None when it is that already."""
@@ -290,19 +327,17 @@ class Lake(LakeView):
         message: str | None = None,
     ) -> Commit | None:
         """Set attributes, in one commit; a None value removes one."""
-        named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        tree, named = self._writable_all(paths)
         changes: list[Change] = []
-        tree: Tree | None = None
         for path in named:
-            tree, cleaned = self._writable(path)
-            if tree.find(cleaned) is None:
-                if not tree.is_directory(cleaned) or not cleaned:
-                    raise tree.missing(cleaned)
-                changes.append(MakeDirectory(cleaned))
-            changes.append(Annotate(cleaned, dict(values)))
-        if tree is None:
-            return None
-        return self._apply(tree, changes, message or _describe("meta", [change.path for change in changes]))
+            if not path:
+                raise InvalidInput("the top of the lake has no attributes: set them on a file or directory")
+            if tree.find(path) is None:
+                if not tree.is_directory(path):
+                    raise tree.missing(path)
+                changes.append(MakeDirectory(path))
+            changes.append(Annotate(path, dict(values)))
+        return self._apply(tree, changes, message or _describe("meta", named))
 
     # -- commits and refs ---------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -320,11 +355,26 @@ class Lake(LakeView):
         self.repo.session()
         transaction = Transaction(self.repo, name, message, expected_head)
         self._local.transaction = transaction
+        with contextlib.closing(transaction):
+            try:
+                yield transaction
+            finally:
+                self._local.transaction = None
+            transaction.commit()
+
+    @contextlib.contextmanager
+    def join(self, transaction: Transaction) -> Iterator[None]:
+        """Let the changes of this thread inside the ``with`` go into a transaction that is kept elsewhere."""
+        outer, self._local.transaction = self._transaction, transaction
         try:
-            yield transaction
+            yield
         finally:
-            self._local.transaction = None
-        transaction.commit()
+            self._local.transaction = outer
+
+    def change(self, changes: Sequence[Change], message: str, *, ref: str | None = None) -> Commit | None:
+        """Commit changes that are spelled out already; None when there are none, and inside a transaction."""
+        tree, _ = self._writable("", ref)
+        return self._apply(tree, changes, message)
 
     @property
     def _transaction(self) -> Transaction | None:
@@ -348,9 +398,7 @@ class Lake(LakeView):
         if transaction is not None:
             if transaction.branch != branch:
                 raise InvalidInput(f"the commit under way is on {transaction.branch}: it cannot change {branch}")
-            transaction.add(
-                changes, objects, artifacts, batches, {change.path: tree.find(change.path) for change in changes}
-            )
+            transaction.add(changes, objects, artifacts, {change.path: tree.find(change.path) for change in changes})
             return None
         commit = self.repo.commit(branch, changes, objects=objects, artifacts=artifacts, message=message)
         for batch in batches:

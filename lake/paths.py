@@ -70,11 +70,17 @@ def clean_path(path: str) -> str:
 
 
 def split_ref(path: str) -> tuple[str | None, str]:
-    """``@v1/runs/s1.bam`` → ``("v1", "runs/s1.bam")``; without ``@`` the ref is None. The path is cleaned."""
+    """``@v1/runs/s1.bam`` → ``("v1", "runs/s1.bam")``; without ``@`` the ref is None. The path is cleaned.
+
+    Raises:
+        InvalidPath: no ref after the ``@``; see also `clean_path`.
+    """
     stripped = path.lstrip("/")
     if not stripped.startswith("@"):
         return None, clean_path(path)
     # A timestamp may hold a slash only inside braces, so the ref ends at the first slash outside of them.
+    if stripped[1:2] in ("", "/"):
+        raise InvalidPath(f"path {path!r} starts with '@', but names no ref: write @REF/path")
     depth = 0
     for index, character in enumerate(stripped):
         depth += (character == "{") - (character == "}")

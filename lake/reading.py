@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from lake.digest import Digest
-from lake.errors import InvalidInput, LakeError, NotFound
+from lake.errors import DamagedObject, LakeError, NotFound, with_others
 from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
 from lake.fsck import FsckReport, check_lake
 from lake.globbing import has_pattern, match_paths
@@ -23,7 +23,7 @@ from lake.progress import Progress, Silent
 from lake.regions import RegionDesk
 from lake.repository import Repository
 from lake.segments import Slice
-from lake.transfer import Link, copy_out, link_out, write_slice
+from lake.transfer import Link, copy_out, link_out, make_directory, write_slice
 from lake.tree import Tree
 
 __all__ = ["LakeView", "Stat"]
@@ -37,7 +37,8 @@ class Stat:
     kind: str
     """``file`` or ``directory``."""
     size: int
-    modified: datetime
+    modified: datetime | None
+    """None for a directory that exists through its files."""
     commit: int
     """Sequence number of the commit that made this version; 0 for a directory that exists through its files."""
     attributes: dict[str, Json]
@@ -137,11 +138,9 @@ class LakeView:
         if entry is None and not tree.is_directory(cleaned):
             raise tree.missing(cleaned)
         if entry is None or entry.kind == Kind.DIRECTORY:
-            modified = entry.modified if entry is not None else 0
+            modified = _moment(entry.modified) if entry is not None else None
             attributes = entry.attributes if entry is not None else {}
-            return Stat(
-                cleaned, "directory", 0, _moment(modified), entry.commit if entry is not None else 0, attributes
-            )
+            return Stat(cleaned, "directory", 0, modified, entry.commit if entry is not None else 0, attributes)
         return self._stat_file(entry)
 
     def _stat_file(self, entry: Entry) -> Stat:
@@ -182,16 +181,13 @@ class LakeView:
         return self.repo.shelf.reader(tree.file(cleaned).hex)
 
     def local_path(self, path: str | os.PathLike[str], *, ref: str | None = None) -> Path:
-        """The plain file inside the lake that holds a file's bytes. For reading only.
+        """The plain file inside the lake that holds a file's bytes, made now if they lie in a pack. For reading only.
 
         Raises:
-            InvalidInput: its bytes are not a file of their own.
+            InvalidInput: its bytes are not a file of their own, and the lake cannot be written to make one.
         """
-        reader = self.reader(path, ref=ref)
-        found = self.repo.store.local_path(reader.record.location)
-        if found is None:
-            raise InvalidInput(f"{path} is not a plain file in this lake: read it through lake:// or get it")
-        return found
+        tree, cleaned = self._at(path, ref)
+        return self.repo.plain_file(tree.file(cleaned).hex)
 
     def open_reading(
         self,
@@ -224,31 +220,38 @@ class LakeView:
         """Copy a file or a directory out, verified; destinations behave like those of ``cp -r``. Returns the files.
 
         Raises:
-            NotFound, DamagedObject, StorageError: nothing half-written stays behind.
+            NotFound, DamagedObject, StorageError: nothing half-written stays behind. Of a directory the files that
+                can be read are written all the same, and the first error is raised at the end.
         """
         tree, cleaned = self._at(path, ref)
         bar = progress or Silent()
         entries = tree.below(cleaned)
         place = Path(destination)
         name = cleaned.rsplit("/", 1)[-1]
-        if place.is_dir() or os.fspath(destination).endswith("/"):
+        is_file = len(entries) == 1 and entries[0].path == cleaned and entries[0].kind == Kind.FILE
+        if place.is_dir() or (is_file and os.fspath(destination).endswith("/")):
             place = place / name if name else place
-        bar.start(sum(entry.size for entry in entries), "get")
         written = []
-        for entry in entries:
-            target = (
-                place if entry.path == cleaned else place / (entry.path[len(cleaned) + 1 :] if cleaned else entry.path)
-            )
-            if entry.kind == Kind.DIRECTORY:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            reader = self.repo.shelf.reader(entry.hex)
-            if link is None:
-                copy_out(reader, target, bar)
-            else:
-                link_out(self.repo, reader, target, Link(link))
-            written.append(target)
-        bar.close()
+        failures: list[LakeError] = []
+        with contextlib.closing(bar):
+            bar.start(sum(entry.size for entry in entries), "get")
+            for entry in entries:
+                below = entry.path[len(cleaned) :].lstrip("/")
+                target = place / below if below else place
+                if entry.kind == Kind.DIRECTORY:
+                    make_directory(target)
+                    continue
+                try:
+                    reader = self.repo.shelf.reader(entry.hex)
+                    if link is None:
+                        copy_out(reader, target, bar)
+                    else:
+                        link_out(self.repo, reader, target, Link(link))
+                    written.append(target)
+                except (DamagedObject, NotFound) as error:
+                    failures.append(error)
+        if failures:
+            raise with_others(failures)
         return written
 
     def slice(

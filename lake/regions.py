@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from lake.artifacts import artifact_bytes, build_index, find_index, keep_artifact
 from lake.digest import Digest
-from lake.errors import FormatError, LakeError, Unsupported
+from lake.errors import DamagedObject, FormatError, LakeError, Unsupported
 from lake.formats.base import RegionFile, RegionFormat
 from lake.formats.region import read_targets
 from lake.formats.registry import region_format
@@ -35,7 +35,8 @@ class RegionDesk:
         self._repo = repo
         self._open: OrderedDict[Digest, RegionFile] = OrderedDict()
         self._lock = threading.Lock()
-        self._making: set[Digest] = set()
+        self._missing: dict[Digest, tuple[str, bytes]] = {}
+        """Big files without a table, and their index."""
         self._unproven: dict[Digest, tuple[RegionFormat, bytearray]] = {}
         """Files that have no table, hence were never decoded as a whole, and which of their chunks were."""
 
@@ -68,9 +69,13 @@ class RegionDesk:
             raise Unsupported(f"{path} is {reader.record.format}: regions of that format cannot be asked")
         with self._lock:
             known = self._open.get(digest)
+            missing = self._missing.pop(digest, None) if known is not None else None
             if known is not None:
                 self._open.move_to_end(digest)
-                return known, form
+        if missing is not None:
+            self._make_table_beside(form, reader, missing)
+        if known is not None:
+            return known, form
         opened = self._prepare(form, reader, path)
         self._keep(digest, opened)
         return opened, form
@@ -123,7 +128,8 @@ class RegionDesk:
             if reader.size <= _TABLE_AT_ONCE:
                 table = self._table(form, reader, index[1])
             else:
-                self._make_table_beside(form, reader, index)
+                # Whoever asks a second time will profit from the table; a command that asks once would only wait.
+                self._missing[reader.source] = index
         return self._opened(form, reader, index, table)
 
     def _opened(
@@ -168,7 +174,7 @@ class RegionDesk:
             return stored
         try:
             table = form.build_table(reader, index)
-        except FormatError as error:
+        except (FormatError, DamagedObject) as error:
             # The index alone answers too; a query that meets the damage says so itself.
             _log.warning("no block table for b3:%s: %s", reader.source, error)
             return None
@@ -176,11 +182,6 @@ class RegionDesk:
         return table
 
     def _make_table_beside(self, form: RegionFormat, reader: ObjectReader, index: tuple[str, bytes]) -> None:
-        with self._lock:
-            if reader.source in self._making:
-                return
-            self._making.add(reader.source)
-
         def work() -> None:
             try:
                 table = self._table(form, reader, index[1])

@@ -44,8 +44,9 @@ def plan_sources(
 
     Args:
         sources: files, directories, glob patterns, or ``-`` for standard input.
-        destination: a path in the lake. With a ``/`` at its end, with several sources, or where it is a directory
-            already, files go below it under their own names; else it is the very path of the one source.
+        destination: a path in the lake. With several sources, or where it is a directory already, they go below it
+            under their own names, and so does a file when the destination ends with ``/``; else it is the very path
+            that the one source gets.
         is_directory: whether a path of the lake is a directory.
         is_file: whether a path of the lake is a file.
         lake_root: the lake's own directory, which is never taken in.
@@ -56,7 +57,8 @@ def plan_sources(
     """
     target = clean_path(destination)
     expanded = list(_expand(sources))
-    below = len(expanded) != 1 or destination.endswith(("/", "/.")) or not target or is_directory(target)
+    asked = destination.endswith(("/", "/.")) and not (len(expanded) == 1 and os.path.isdir(expanded[0]))
+    below = len(expanded) != 1 or asked or not target or is_directory(target)
     if below and target and is_file(target):
         raise NotDirectory(f"{target} is a file: {len(expanded)} files cannot go below it; name a directory")
     jobs: list[Job] = []
@@ -72,7 +74,7 @@ def plan_sources(
             path = Path(source)
             if not os.path.lexists(path):
                 raise NotFound(f"{source}: no such file or directory")
-            contents = source.endswith("/.") or source == "."
+            contents = os.path.basename(source.rstrip("/")) in (".", "..")
             base = join(target, path.name) if below and not contents else target
             _collect(path, base, jobs, refused, forbidden)
         except (OSError, ValueError) as error:

@@ -41,6 +41,8 @@ class Transaction:
         self._artifacts: list[Artifact] = []
         self._batches: list[Batch] = []
         self._entries: dict[str, Entry | None] = {}
+        self._below: dict[str, dict[str, None]] = {}
+        """Changed paths below each directory, at any depth, so that a look at one costs what lies in it."""
         self.result: Commit | None = None
         """The commit, once it stands; None for a transaction that changed nothing."""
 
@@ -49,7 +51,6 @@ class Transaction:
         changes: Sequence[Change],
         objects: Iterable[ObjectRecord],
         artifacts: Iterable[Artifact],
-        batches: Iterable[Batch],
         found: dict[str, Entry | None],
     ) -> None:
         """Take changes in. ``found`` holds the entries that they meet, as seen before them."""
@@ -57,11 +58,23 @@ class Transaction:
             self._objects[record.digest] = record
             self._repo.shelf.add(record)
         self._artifacts.extend(artifacts)
-        self._batches.extend(batches)
         for change in changes:
             old = self._entries[change.path] if change.path in self._entries else found.get(change.path)
             self._entries[change.path] = self._apply(change, old)
+            directory = change.path
+            while directory:
+                directory = parent(directory)
+                self._below.setdefault(directory, {})[change.path] = None
         self._changes.extend(changes)
+
+    def hold(self, batches: Iterable[Batch]) -> None:
+        """Keep batches open whose sources have to go once the commit stands."""
+        self._batches.extend(batches)
+
+    def close(self) -> None:
+        """Close the batches that were held; sources that were not released stay where they are."""
+        for batch in self._batches:
+            batch.__exit__(None, None, None)
 
     def commit(self) -> Commit | None:
         """Make everything one commit; None when nothing was changed."""
@@ -87,14 +100,13 @@ class Transaction:
 
     def overlay(self, entries: Iterable[Entry], directory: str) -> list[Entry]:
         """Entries below a directory at any depth, as `Journal.walk` gives them, with the changes applied."""
-        prefix = f"{directory}/" if directory else ""
         seen = {entry.path: entry for entry in entries}
-        for path, changed in self._entries.items():
-            if path.startswith(prefix):
-                if changed is None:
-                    seen.pop(path, None)
-                else:
-                    seen[path] = changed
+        for path in self._below.get(directory, ()):
+            changed = self._entries[path]
+            if changed is None:
+                seen.pop(path, None)
+            else:
+                seen[path] = changed
         return [seen[path] for path in sorted(seen)]
 
     def _apply(self, change: Change, old: Entry | None) -> Entry | None:
@@ -131,15 +143,7 @@ class Transaction:
         known = self._entries.get(path)
         if known is not None and known.kind == Kind.DIRECTORY:
             return True
-        return any(entry is not None and _below(name, path) for name, entry in self._entries.items())
-
-
-def _below(name: str, directory: str) -> bool:
-    while name:
-        name = parent(name)
-        if name == directory:
-            return True
-    return False
+        return any(self._entries[below] is not None for below in self._below.get(path, ()))
 
 
 def _encode(attributes: dict[str, Json], patch: dict[str, Json] | object) -> str | None:

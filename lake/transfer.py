@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from lake.errors import InvalidInput, LakeError, StorageError, Unsupported
+from lake.errors import LakeError, StorageError, Unsupported
 from lake.formats.registry import region_format
 from lake.formats.sniffing import HEAD, detect
 from lake.objects import ObjectReader
@@ -18,7 +18,7 @@ from lake.repository import Repository
 from lake.segments import Slice
 from lake.stores.durable import System
 
-__all__ = ["Link", "copy_out", "link_out", "write_slice"]
+__all__ = ["Link", "copy_out", "link_out", "make_directory", "write_slice"]
 
 _PIECE = 8 << 20
 
@@ -57,11 +57,10 @@ def link_out(repo: Repository, reader: ObjectReader, destination: Path, link: Li
 
     Raises:
         StorageError: the filesystem cannot: other device, no reflinks, ….
+        InvalidInput: the object has no file of its own, and the lake cannot be written to make one.
     """
-    stored = repo.store.local_path(reader.record.location)
-    if stored is None:
-        raise InvalidInput(f"b3:{reader.source} is not a file of its own: copy it instead")
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    stored = repo.plain_file(reader.source)
+    make_directory(destination.parent)
     if link is Link.REFLINK:
         with _replacing(destination) as descriptor, open(stored, "rb") as source:
             if not System().clone(source.fileno(), descriptor):
@@ -80,6 +79,18 @@ def link_out(repo: Repository, reader: ObjectReader, destination: Path, link: Li
         raise StorageError(
             f"cannot link {destination} to {stored}: {error.strerror}; get it without --link to copy"
         ) from error
+
+
+def make_directory(place: Path) -> None:
+    """Make a directory, and those above it, unless it is there.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write to {place}: {error.strerror}") from error
 
 
 def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:

@@ -91,14 +91,18 @@ class LakeTextWriter(io.TextIOWrapper):
     """Text over a `LakeWriter`, with the same promise: an error inside a ``with`` stores nothing."""
 
     def __init__(self, writer: LakeWriter, encoding: str | None, errors: str | None, newline: str | None) -> None:
-        super().__init__(writer, encoding=encoding or "utf-8", errors=errors, newline=newline)
         self._writer = writer
+        super().__init__(writer, encoding=encoding or "utf-8", errors=errors, newline=newline)
 
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is not None:
             self._writer.discard()
         else:
             self.close()
+
+    def __del__(self) -> None:
+        # As for the binary writer; what the text layer would do here is to close, hence to publish.
+        self._writer.discard()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from lake.cli.arguments import make_parser
+from lake.cli.messages import complain
 from lake.errors import LakeError
 
 __all__ = ["main"]
@@ -20,11 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.addLevelName(logging.WARNING, "warning")
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     parsed = make_parser().parse_args(arguments)
+    if sys.stdout is None:  # as Python has it where the descriptor is closed
+        return _fail("standard output is closed")
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except LakeError as error:
-        return _fail(str(error))
+        status = _fail(str(error))
+        for note in getattr(error, "__notes__", ()):
+            complain(note)
+        return status
     except BrokenPipeError:
         # The reader of our output has seen enough. Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,5 +43,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    print(f"lake: error: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
     return status

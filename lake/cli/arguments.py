@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_store_commands(commands: _Commands) -> None:
     init = commands.add("init", "store:init", "make a new lake")
-    init.add_argument("directory", nargs="?", default=".", metavar="DIR")
+    init.add_argument("directory", nargs="?", metavar="DIR", help="where (here)")
 
     put = commands.add("put", "store:put", "store files, directories or standard input (-) as one commit, like cp -r")
     put.add_argument("paths", nargs="+", metavar="PATH", help="local files; the last is the destination in the lake")
@@ -175,7 +175,7 @@ def _add_edit_commands(commands: _Commands) -> None:
 def _add_history_commands(commands: _Commands) -> None:
     log = commands.add("log", "history:log", "commits, newest first")
     log.add_argument("path", nargs="?", metavar="PATH", help="only those that changed it")
-    log.add_argument("-n", "--limit", type=int, metavar="N", help="at most so many")
+    log.add_argument("-n", "--limit", type=_positive, metavar="N", help="at most so many")
     _ref_and_json(log)
 
     branch = commands.add("branch", "history:branch", "list, make or delete branches")
@@ -204,6 +204,17 @@ def _add_care_commands(commands: _Commands) -> None:
     demo = commands.add("demo", "care:demo", "make a small lake, fill it, slice and query it, and show how")
     demo.add_argument("directory", nargs="?", metavar="DIR", help="where (a new directory; else a temporary one)")
     demo.add_argument("--data", nargs="+", default=[], metavar="FILE", help="your own files instead of made ones")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "positive number"
+"""What argparse calls a value that is none."""
 
 
 def _ref(command: argparse.ArgumentParser) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import posixpath
 from collections.abc import Callable
 
 from lake.cli.output import attributes, open_lake, print_json
 from lake.errors import InvalidInput, NotDirectory, NotFound
 from lake.journal.base import Json
 from lake.lake import Lake
+from lake.paths import split_ref
 
 __all__ = ["cp", "meta_get", "meta_rm", "meta_set", "mkdir", "mv", "restore", "rm"]
 
 
 def mkdir(arguments: argparse.Namespace) -> int:
-    with open_lake(arguments) as lk, lk.commit(f"mkdir {' '.join(arguments.paths)}"):
+    branch, _ = split_ref(arguments.paths[0])
+    with open_lake(arguments) as lk, lk.commit(f"mkdir {' '.join(arguments.paths)}", branch=branch):
         for path in arguments.paths:
             lk.mkdir(path, exist_ok=arguments.parents)
     return 0
@@ -35,9 +38,9 @@ def cp(arguments: argparse.Namespace) -> int:
 
 
 def _each(arguments: argparse.Namespace, verb: str, step: Callable[[Lake, str, str], None]) -> int:
-    """Several sources go into a directory; all of it is one commit."""
+    """Several sources go into a directory; all of it is one commit, on the branch of the destination."""
     with open_lake(arguments) as lk:
-        *given, destination = arguments.paths
+        *given, destination = (_at_ref(path, lk.ref) for path in arguments.paths)
         sources = [path for name in given for path in lk.expand(name)]
         if not sources:
             raise InvalidInput(f"{verb} needs a source and a destination")
@@ -45,10 +48,16 @@ def _each(arguments: argparse.Namespace, verb: str, step: Callable[[Lake, str, s
             if not lk.exists(destination) or lk.stat(destination).kind != "directory":
                 raise NotDirectory(f"{destination} is not a directory: several files need one (or a / at the end)")
             destination += "/"
-        with lk.commit(f"{verb} {' '.join(arguments.paths)}"):
+        with lk.commit(f"{verb} {' '.join(arguments.paths)}", branch=split_ref(destination)[0]):
             for source in sources:
-                step(lk, source, destination)
+                name = posixpath.basename(source.rstrip("/"))
+                step(lk, source, destination + name if len(sources) > 1 else destination)
     return 0
+
+
+def _at_ref(path: str, ref: str) -> str:
+    """A path that says its ref, so that it means the same inside a commit to another branch."""
+    return path if path.startswith("@") else f"@{ref}/{path}"
 
 
 def rm(arguments: argparse.Namespace) -> int:
@@ -58,7 +67,9 @@ def rm(arguments: argparse.Namespace) -> int:
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    with open_lake(arguments) as lk, lk.commit(f"restore {' '.join(arguments.paths)} from {arguments.source}"):
+    branch, _ = split_ref(arguments.paths[0])
+    message = f"restore {' '.join(arguments.paths)} from {arguments.source}"
+    with open_lake(arguments) as lk, lk.commit(message, branch=branch):
         for path in arguments.paths:
             lk.restore(path, arguments.source)
     return 0

@@ -20,7 +20,13 @@ def log(arguments: argparse.Namespace) -> int:
     else:
         table(
             [
-                [str(commit.seq), when(commit.created)[:19] + "Z", commit.branch, commit.author, commit.message]
+                [
+                    str(commit.seq),
+                    when(commit.created)[:19] + "Z",
+                    commit.branch,
+                    commit.author,
+                    " ".join(commit.message.split()),
+                ]
                 for commit in commits
             ],
             right=frozenset([0]),

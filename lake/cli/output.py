@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ def open_lake(arguments: argparse.Namespace) -> Lake:
 
 
 def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
-    print()
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    # Names of local files need not be text; their stray bytes become escapes that JSON has, too.
+    print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _plain(value: Any) -> Any:
@@ -75,15 +77,22 @@ def _typed(key: str, kind: str, text: str) -> Json:
             case "int":
                 return int(text)
             case "float":
-                return float(text)
+                return _finite(text)
             case "bool":
                 return {"true": True, "false": False}[text.lower()]
             case "json":
-                value: Json = json.loads(text)
+                value: Json = json.loads(text, parse_constant=_finite)
                 return value
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         raise InvalidInput(f"attribute {key}: {text!r} is not of type {kind}") from None
     return text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} has no JSON form")
+    return number
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from lake.cli.messages import complain
 from lake.cli.output import attributes, human, open_lake, print_json
-from lake.errors import InvalidInput, NotDirectory
+from lake.errors import InvalidInput, InvalidPath, LakeError, NotDirectory, NotFound, with_others
 from lake.lake import Lake, PutReport
 from lake.objects import iter_chunks
 from lake.progress import progress_for_terminal
+from lake.transfer import make_directory
 
 __all__ = ["cat", "cut", "get", "index", "init", "put"]
 
@@ -19,7 +21,9 @@ _LISTED = 20
 
 
 def init(arguments: argparse.Namespace) -> int:
-    with Lake.init(arguments.root or arguments.directory) as lk:
+    if arguments.root and arguments.directory:
+        raise InvalidInput(f"init makes one lake: at {arguments.root} (-C) or at {arguments.directory}?")
+    with Lake.init(arguments.root or arguments.directory or ".") as lk:
         print(f"made a lake at {lk.root}")
     return 0
 
@@ -41,6 +45,7 @@ def put(arguments: argparse.Namespace) -> int:
             manifest=arguments.manifest,
             message=arguments.message,
             progress=progress_for_terminal(),
+            raise_failure=False,
         )
     if arguments.json:
         print_json(
@@ -49,13 +54,13 @@ def put(arguments: argparse.Namespace) -> int:
                 "items": [item.as_json() for item in report.items],
             }
         )
-    else:
+    elif report.stored:
         _print_report(report, arguments.verbose)
-    for item in report.items:
+    for item in report.stored:
         for warning in item.warnings:
-            print(f"lake: warning: {item.path}: {warning}", file=sys.stderr)
+            complain(f"{item.path}: {warning}", "warning")
     for item in report.failed:
-        print(f"lake: error: {item.error}", file=sys.stderr)
+        complain(item.error or "")
     return 1 if report.failed else 0
 
 
@@ -82,6 +87,8 @@ def get(arguments: argparse.Namespace) -> int:
             if Path(destination).exists() and not Path(destination).is_dir():
                 raise NotDirectory(f"{destination} is not a directory: {len(paths)} files need one")
             destination += "/"
+        if len(paths) > 1:
+            make_directory(Path(destination))
         bar = progress_for_terminal()
         written = [file for path in paths for file in lk.get(path, destination, link=arguments.link, progress=bar)]
     if arguments.json:
@@ -107,15 +114,22 @@ def cut(arguments: argparse.Namespace) -> int:
             raise InvalidInput("--write-index needs a file: -o FILE or -o DIR/")
         if arguments.output == "-" and sys.stdout.isatty():
             raise InvalidInput("the slice is binary and standard output is a terminal: write it to a file with -o FILE")
+        if arguments.output == "-":
+            for piece in lk.slice(paths[0], regions, targets=arguments.targets).iter_bytes():
+                sys.stdout.buffer.write(piece)
+            return 0
         names = _output_names(paths)
+        failures = []
         for path in paths:
-            answer = lk.slice(path, regions, targets=arguments.targets)
-            if arguments.output == "-":
-                for piece in answer.iter_bytes():
-                    sys.stdout.buffer.write(piece)
-                continue
             target = Path(arguments.output, names[path]) if folder else Path(arguments.output)
-            lk.save(answer, target, write_index=arguments.write_index)
+            try:
+                answer = lk.slice(path, regions, targets=arguments.targets)
+                lk.save(answer, target, write_index=arguments.write_index)
+            except LakeError as error:
+                # One damaged file must not keep back the slices of all others.
+                failures.append(error)
+    if failures:
+        raise with_others(failures)
     return 0
 
 
@@ -124,12 +138,22 @@ def _paths_and_regions(lk: Lake, arguments: list[str]) -> tuple[list[str], list[
     paths = lk.expand(arguments[0])
     count = 1
     while count < len(arguments):
-        more = [path for path in lk.expand(arguments[count]) if lk.exists(path)]
+        more = _named_files(lk, arguments[count])
         if not more:
             break
         paths.extend(more)
         count += 1
     return list(dict.fromkeys(paths)), arguments[count:]
+
+
+def _named_files(lk: Lake, argument: str) -> list[str]:
+    """The files that an argument names; none where it must be a region, such as ``*``, ``.`` or ``HLA-A*01:01``."""
+    if argument == "*":
+        return []
+    try:
+        return [path for path in lk.expand(argument) if lk.exists(path) and lk.stat(path).kind == "file"]
+    except (NotFound, InvalidPath):
+        return []
 
 
 def _output_names(paths: list[str]) -> dict[str, str]:
