@@ -105,9 +105,9 @@ class BamFormat:
     indexes = (IndexKind("csi", (".csi", "^.csi")), IndexKind("bai", (".bai", "^.bai")))
     table_kind = TABLE_KIND
 
-    def check(self, reader: ByteReader) -> list[str]:
+    def check(self, reader: ByteReader, *, whole: bool = False) -> list[str]:
         """Block chain, end marker and header; files of up to 8 MiB are read whole."""
-        problems = check_chain(reader)
+        problems = check_chain(reader, whole=whole)
         if problems and block_size_at(reader, 0) is None:
             return problems
         try:

@@ -34,8 +34,10 @@ class Format(Protocol):
         """Usual endings of file names, longest first, with the dot."""
         ...
 
-    def check(self, reader: ByteReader) -> list[str]:
+    def check(self, reader: ByteReader, *, whole: bool = False) -> list[str]:
         """Cheap checks (block chain, end marker, header): what is wrong, one sentence each; empty when sound.
+
+        ``whole`` says that the file's cutter has followed its structure to the very end already.
 
         Never raises on damaged input; never reads the whole file's content beyond what it needs.
         """

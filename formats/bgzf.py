@@ -305,11 +305,14 @@ def block_size_at(reader: ByteReader, coffset: int) -> int | None:
     return size
 
 
-def check_chain(reader: ByteReader) -> list[str]:
-    """Walk the headers of all blocks: what is wrong with the chain, one sentence each."""
+def check_chain(reader: ByteReader, *, whole: bool = False) -> list[str]:
+    """Walk the headers of all blocks: what is wrong with the chain, one sentence each.
+
+    ``whole`` says that the walk has been done and led to the end of the file: only the end marker is looked at.
+    """
     if reader.size == 0:
         return ["the file is empty"]
-    offset = 0
+    offset = reader.size if whole else 0
     while offset < reader.size:
         size = block_size_at(reader, offset)
         if size is None and offset == 0:

@@ -48,6 +48,11 @@ class Cutter(Protocol):
         """The file has ended after ``size`` bytes; returns cuts that became known by that (in the last piece)."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """After `finish`: the file's own structure was followed from its start to its very end."""
+        ...
+
 
 class ContentCutter:
     """Content-defined cuts (FastCDC): an edit moves only the cuts around it."""
@@ -81,6 +86,11 @@ class ContentCutter:
 
     def finish(self, size: int, /) -> list[int]:
         return []
+
+    @property
+    def whole(self) -> bool:
+        """Never: content has no structure to follow."""
+        return False
 
 
 class BgzfCutter:
@@ -122,6 +132,11 @@ class BgzfCutter:
 
     def finish(self, size: int, /) -> list[int]:
         return [] if self._content is None else self._content.finish(size)
+
+    @property
+    def whole(self) -> bool:
+        """After `finish`: the chain of blocks leads from the start of the file to its very end."""
+        return self._content is None and self._block == self._seen
 
     def _walk(self, data: memoryview, offset: int, cuts: list[int]) -> bool:
         """Follow the headers that are whole in ``data``, which begins at ``offset``; False at what is none."""
@@ -200,6 +215,11 @@ class CramCutter:
 
     def finish(self, size: int, /) -> list[int]:
         return [] if self._content is None else self._content.finish(size)
+
+    @property
+    def whole(self) -> bool:
+        """After `finish`: the chain of containers leads from the start of the file to its very end."""
+        return self._content is None and self._next == self._seen
 
     def _read_structure(self, fields: _Fields, cuts: list[int]) -> None:
         """Read what begins at `_next`, and step over it."""

@@ -148,6 +148,11 @@ class ChunkWatcher:
         if len(self._gathered) >= _GATHERED:
             self._take_gathered(self._cutter)
 
+    @property
+    def whole(self) -> bool:
+        """After `finish`: the file's own structure was followed from its start to its very end."""
+        return self._cutter is not None and self._cutter.whole
+
     def finish(self) -> ChunkMap | None:
         """After the last piece: the chunks, or None when the object is one."""
         if self._cutter is None:

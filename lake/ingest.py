@@ -270,7 +270,7 @@ class Intake:
             return []
         with batch.open(staged) as file:
             reader = _StagedReader(file, staged)
-            return form.check(reader) if form is not None else check_chain(reader)
+            return form.check(reader, whole=inspector.whole) if form else check_chain(reader, whole=inspector.whole)
 
     def _check_manifest(
         self, manifest: Manifest, source: Path | None, staged: Staged, inspector: Inspector, item: PutItem

@@ -56,5 +56,10 @@ class Inspector:
         """After the last piece: the chunks, or None when the object is one."""
         return self._chunks.finish() if self._chunks is not None else None
 
+    @property
+    def whole(self) -> bool:
+        """After `chunk_map`: the pass has followed the file's own structure from its start to its very end."""
+        return self._chunks is not None and self._chunks.whole
+
     def checksums(self) -> dict[str, str]:
         return {hasher.name: hasher.hexdigest() for hasher in self._hashers}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
 import threading
 import time
@@ -43,6 +44,10 @@ _WAL_LIMIT = 64 << 20
 _CACHE_KIB = 16 << 10
 
 
+_SIDE_FILES = 1 << 20
+"""Bytes that SQLite's write-ahead log and its index take, generously."""
+
+
 def _read_only(path: Path) -> bool:
     return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
@@ -63,6 +68,9 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
             return ReadOnly(f"{path} cannot be opened as needed ({error}): check its permissions and its folder's")
         case sqlite3.SQLITE_FULL:
             return StorageError(f"no space left for {path}: nothing was committed; free some and try again")
+        case sqlite3.SQLITE_IOERR if _is_full(path):
+            # SQLite needs room for its side files even to read.
+            return StorageError(f"no space left on the disk of {path}: free some and try again")
         case sqlite3.SQLITE_IOERR:
             return StorageError(
                 f"reading or writing {path} failed ({error}): check the disk, then the log, before trying again"
@@ -71,6 +79,13 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
             return StorageError(f"{path} is damaged ({error}): keep a copy of it, then restore it from a backup")
         case _:
             return error
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _SIDE_FILES
+    except OSError:
+        return False
 
 
 class _Errors:

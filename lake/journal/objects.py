@@ -60,7 +60,7 @@ def locations(sql: sqlite3.Connection, digests: Iterable[Digest]) -> dict[Digest
 
 
 def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
-    """Make objects known. Of a live one only the location changes; what is on its way to the trash stays as it is."""
+    """Make objects known. Of a live one the location changes, and checksums are added; nothing of one in the trash."""
     given = {record.digest: record for record in records}
     known = {Digest(row[0].hex()) for row in _select(sql, "digest", "true", given)}
     fresh = [record for digest, record in given.items() if digest not in known]
@@ -73,6 +73,10 @@ def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
         "INSERT INTO chunk_map SELECT id, ? FROM object WHERE digest = ?",
         [(record.chunks, _raw(record.digest)) for record in fresh if record.chunks is not None],
     )
+    summed = [digest for digest in known if given[digest].checksums]
+    for digest, checksums in list(_select(sql, "digest, checksums", "state = 'live'", summed)):
+        merged = {**(json.loads(checksums) if checksums else {}), **given[Digest(digest.hex())].checksums}
+        sql.execute("UPDATE object SET checksums = ? WHERE digest = ?", (json.dumps(merged), digest))
     placed = locations(sql, known)
     relocate(sql, {digest: given[digest].location for digest in placed if placed[digest] != given[digest].location})
 

@@ -72,7 +72,6 @@ class TestReport:
         wanted = {"md5": hashlib.md5(NOISE).hexdigest(), "sha256": hashlib.sha256(NOISE).hexdigest()}
         assert lk.stat("kept").checksums == wanted
 
-    @pytest.mark.xfail(reason="the journal keeps an object's first record as it is")
     def test_checksums_of_content_that_is_known(self, lk: Lake, source: Path) -> None:
         lk.put(source, "plain")
         assert lk.stat("plain").checksums == {}

@@ -40,6 +40,7 @@ PRESENT = {"there/old.txt": "old", "there/runs/a.txt": "older", "file.txt": "f"}
         (["one.txt", "two.txt"], "there/"),
         (["one.txt", "runs"], "there"),
         (["runs"], "new"),
+        (["runs"], "new/"),
         (["runs"], "there"),
         (["runs"], "there/"),
         (["runs"], "there/runs"),
