@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lake.formats.bgzf import EOF_BLOCK, check_chain, compress
 from lake.formats.cutters import LARGEST_CHUNK, BgzfCutter, ContentCutter, CramCutter, Cutter
+from lake.formats.reader import BytesReader
 
 SMALL_TARGET = 40_000
 FINE = (1 << 10, 4 << 10, 16 << 10)
@@ -255,3 +257,17 @@ class TestContent:
     def test_a_start_shifts_the_cuts(self) -> None:
         shifted = ContentCutter(*FINE, start=1000)
         assert shifted.update(memoryview(NOISE)) == [cut + 1000 for cut in cuts_of(ContentCutter(*FINE), NOISE, [])]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 27, 28, 29, 1000])
+def test_a_chain_is_whole_when_it_ends_with_the_file(cut: int) -> None:
+    data = b"".join(compress(bytes([n]) * 40_000) for n in range(9)) + EOF_BLOCK
+    data = data[: len(data) - cut]
+    cutter = BgzfCutter(SMALL_TARGET)
+    for start in range(0, len(data), 700):
+        cutter.update(memoryview(data)[start : start + 700])
+    cutter.finish(len(data))
+    problems = check_chain(BytesReader(data))
+    assert cutter.whole is (cut in (0, 28))
+    assert check_chain(BytesReader(data), whole=cutter.whole) == problems
+    assert bool(problems) is (cut != 0)

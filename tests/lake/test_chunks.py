@@ -25,6 +25,8 @@ class FixedCutter:
     def __init__(self, *cuts: int) -> None:
         self._cuts = list(cuts)
 
+    whole = False
+
     def update(self, piece: memoryview, /) -> list[int]:
         cuts, self._cuts = self._cuts, []
         return cuts
