@@ -103,13 +103,6 @@ def test_the_wheel_of_the_sdist_is_complete(distributions: tuple[Path, Path]) ->
     assert data | {"lake/py.typed", f"{metadata}/licenses/LICENSE"} <= names
 
 
-def test_the_sdist_has_the_tests(distributions: tuple[Path, Path]) -> None:
-    with tarfile.open(distributions[0]) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")} <= names
-    assert {"LICENSE", "README.md", "pyproject.toml"} <= names
-
-
 @pytest.fixture(scope="module")
 def fresh_venv(tmp_path_factory: pytest.TempPathFactory, distributions: tuple[Path, Path]) -> Path:
     """A virtual environment that holds our wheel and the `htsget` client of the package index, without dependencies."""
