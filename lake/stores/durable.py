@@ -65,6 +65,11 @@ def _sync(fd: int) -> None:
         os.fsync(fd)
 
 
+_WRITE = 256 << 10
+"""Bytes a write. Linux takes memory for a file's cache in units as large as the write allows, and to come by large
+ones can cost it several times what the small ones do."""
+
+
 class System:
     """The operating system, as a local store uses it. Every method raises OSError where the call fails."""
 
@@ -164,6 +169,7 @@ class System:
 
 def write_all(system: System, fd: int, data: memoryview | bytes) -> None:
     """Write every byte, however little the system takes at once."""
-    written = system.write(fd, data)
-    while written < len(data):
-        written += system.write(fd, memoryview(data)[written:])
+    view = memoryview(data)
+    written = system.write(fd, view[:_WRITE])
+    while written < len(view):
+        written += system.write(fd, view[written : written + _WRITE])
