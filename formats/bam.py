@@ -7,7 +7,6 @@ BGZF blocks are copied untouched, and blocks at the edges are cut at records and
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ from lake.formats.adoption import reason_to_refuse
 from lake.formats.bam_source import BamSource
 from lake.formats.base import IndexKind
 from lake.formats.bgzf import ENCODER, EOF_BLOCK, block_size_at, check_chain, inflate, split_blocks
-from lake.formats.binning import BAI_LIMIT, parse_index
+from lake.formats.binning import parse_index
 from lake.formats.blocks import TABLE_KIND, decode_table, encode_table, tabulate
+from lake.formats.indexing import IndexBuilder, scheme_of
 from lake.formats.locators import IndexLocator, Locator, TableLocator
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import ByteReader
@@ -34,9 +34,6 @@ _CHECKED_WHOLE = 8 << 20
 """Files up to this size are inflated to the end by `BamFormat.check`, which takes a tenth of a second."""
 
 _RECORDS_SAMPLED = 50_000
-
-_indexing = threading.Lock()
-"""pysam catches the output of samtools by a redirection of the whole process: one call at a time."""
 
 
 class BamFile:
@@ -157,25 +154,28 @@ class BamFormat:
             return str(error)
         return None
 
-    def build_index(self, path: Path, out: Path, threads: int) -> str:
+    def build_index(self, path: Path, out: Path, threads: int, table: Path | None = None) -> str:
         """Write a BAI of the file at ``path`` to ``out``, a CSI where a contig is too long for a BAI.
 
-        Raises:
-            FormatError: the file cannot be indexed; nothing is left at ``out``.
-        """
-        import pysam
-        from pysam.utils import SamtoolsError
+        One pass over all records makes the index and the block table, which is written to ``table`` where given.
 
-        with PathReader(path) as reader:
-            contigs = BamSource(reader).header.contigs
-        kind = "csi" if max(contigs.values(), default=0) > BAI_LIMIT else "bai"
+        Raises:
+            FormatError: the file cannot be indexed; nothing is written.
+        """
         try:
-            with _indexing:
-                pysam.index("-c" if kind == "csi" else "-b", "-@", str(max(threads, 1)), "-o", str(out), str(path))
-        except SamtoolsError as error:
-            out.unlink(missing_ok=True)
-            raise FormatError(f"{path.name} cannot be indexed: {_reason(str(error))}") from error
-        return kind
+            with PathReader(path) as reader:
+                source = BamSource(reader)
+                contigs = source.header.contigs
+                scheme = scheme_of(max(contigs.values(), default=0))
+                builder = IndexBuilder(scheme, len(contigs))
+                rows = tabulate(builder.watch(source.walk_all(max(threads, 1))), reader.size)
+            index = builder.finish()
+        except FormatError as error:
+            raise FormatError(f"{path.name} cannot be indexed: {error}") from error
+        out.write_bytes(index)
+        if table is not None:
+            table.write_bytes(encode_table(rows))
+        return scheme.kind
 
     def build_table(self, reader: ByteReader, index: bytes | None) -> bytes:
         """The block table, from one pass over all records. The index is not needed.
@@ -197,14 +197,6 @@ class BamFormat:
         if index is not None:
             return BamFile(source, IndexLocator(source, parse_index(kind or "bai", index)))
         return BamFile(source, None)
-
-
-def _reason(message: str) -> str:
-    """What htslib complained of first, without its tag."""
-    for line in message.splitlines():
-        if "[E::" in line:
-            return line.partition("] ")[2].strip()
-    return message.splitlines()[-1].strip() if message.strip() else "samtools index failed"
 
 
 BAM = BamFormat()

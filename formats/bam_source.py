@@ -59,9 +59,10 @@ class BamSource:
                 return
             yield batch
 
-    def walk_all(self) -> Iterator[Batch]:
+    def walk_all(self, threads: int = 2) -> Iterator[Batch]:
         """All records, inflated by several threads, in large batches."""
-        return read_records(bulk_runs(self.reader, self.start >> 16), self.start & 0xFFFF, len(self.header.contigs))
+        runs = bulk_runs(self.reader, self.start >> 16, threads)
+        return read_records(runs, self.start & 0xFFFF, len(self.header.contigs))
 
     def peek(self, at: int) -> int | None:
         """Key (see `key_of`) of the record at a virtual offset; None at the end of the file.

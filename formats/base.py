@@ -117,11 +117,13 @@ class RegionFormat(Format, Protocol):
         """Why no index can be made for the object (unsorted, no contigs, …), or None."""
         ...
 
-    def build_index(self, path: Path, out: Path, threads: int) -> str:
+    def build_index(self, path: Path, out: Path, threads: int, table: Path | None = None) -> str:
         """Write an index of the file at ``path`` to ``out``; returns its kind.
 
+        A format whose table comes out of the same pass writes that too, to ``table`` where it is given.
+
         Raises:
-            FormatError: the file cannot be indexed; the message says why.
+            FormatError: the file cannot be indexed; the message says why. Neither file is left behind.
         """
         ...
 

@@ -49,7 +49,7 @@ class BlockTable:
     @cached_property
     def key(self) -> I64:
         """Order of each row's first record, see `key_of`."""
-        return np.where(self.tid < 0, NO_CONTIG, self.tid) << 32 | (self.pos + 1)
+        return np.where(self.tid < 0, NO_CONTIG << 32, self.tid << 32 | (self.pos + 1))
 
     @cached_property
     def reach(self) -> I64:

@@ -6,7 +6,7 @@ A record may start in any byte of any BGZF block and run over many blocks. Coord
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,6 +29,12 @@ NO_CONTIG = (1 << 31) - 1
 _SIZE = struct.Struct("<i")
 _SMALLEST = 32
 _OPS_AT_ONCE = 1 << 20
+_LANE_ITEMS = 1 << 21
+"""Most places that lanes may take down together, 16 MiB: short blocks beside long ones would take any number."""
+
+_UNCHECKED_STEPS = 8
+"""Records that lanes step over before it is asked whether all have arrived."""
+
 _FIXED = np.dtype(
     {
         "names": ["size", "tid", "pos", "name", "ops", "flag", "bases", "mate"],
@@ -37,6 +43,9 @@ _FIXED = np.dtype(
         "itemsize": 36,
     }
 )
+_RAW = np.dtype((np.void, _FIXED.itemsize))
+"""The same bytes as one item: numpy gathers those four times as fast as items with fields."""
+
 _UNMAPPED = 4
 _SOFT_CLIP = 4
 _CONSUMES = np.array([op in (0, 2, 3, 7, 8) for op in range(16)], dtype=np.int64)
@@ -48,7 +57,7 @@ _TAG_SIZES = {b"A": 1, b"c": 1, b"C": 1, b"s": 2, b"S": 2, b"i": 4, b"I": 4, b"f
 class Batch(NamedTuple):
     """Some consecutive records. Every array has one item a record."""
 
-    data: bytes
+    data: bytes | memoryview
     """Inflated bytes in which the records lie."""
     offset: I64
     """Where each record starts in ``data``, at its length field."""
@@ -64,16 +73,18 @@ class Batch(NamedTuple):
     """Leftmost base, -1 for none."""
     end: I64
     """Base behind the rightmost one, as htslib's ``bam_endpos``: at least one base, also for unmapped reads."""
+    mapped: NDArray[np.bool_]
+    """Whether the flag says so; a read that is not may have a place all the same, that of its mate."""
 
     @property
     def key(self) -> I64:
         """The order of a sorted file, see `key_of`."""
-        return np.where(self.tid < 0, NO_CONTIG, self.tid) << 32 | (self.pos + 1)
+        return np.where(self.tid < 0, NO_CONTIG << 32, self.tid << 32 | (self.pos + 1))
 
 
 def key_of(tid: int, pos: int) -> int:
-    """Place of a record in the order of a sorted file; records without a contig come last."""
-    return (NO_CONTIG if tid < 0 else tid) << 32 | min(pos + 1, (1 << 32) - 1)
+    """Place of a record in the order of a sorted file; records without a contig come last, in any order."""
+    return NO_CONTIG << 32 if tid < 0 else tid << 32 | min(pos + 1, (1 << 32) - 1)
 
 
 def read_records(runs: Iterator[Run], uoffset: int, n_contigs: int) -> Iterator[Batch]:
@@ -84,7 +95,7 @@ def read_records(runs: Iterator[Run], uoffset: int, n_contigs: int) -> Iterator[
     Raises:
         FormatError: a record is damaged, or the data ends inside one.
     """
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     bounds: list[int] = []
     coffsets: list[int] = []
     total, at, wanted, together = 0, uoffset, 4, True
@@ -104,19 +115,22 @@ def read_records(runs: Iterator[Run], uoffset: int, n_contigs: int) -> Iterator[
             together = len(bounds) == 1
             offsets = np.array(_walk(data, at), np.int64)
         if len(offsets):
-            places = np.array([*bounds, total], np.int64), np.array([*coffsets, run.next], np.int64)
+            # A record that ends with the data ends where the next block begins, also an empty one, as in htslib.
+            behind = bisect_left(bounds, total)
+            starts, files = [*bounds[:behind], total], [*coffsets, run.next][: behind + 1]
+            places = np.array(starts, np.int64), np.array(files, np.int64)
             batch = _decode(data, offsets, places, n_contigs)
             at = int(batch.stop[-1])
             yield batch
         wanted = _wanted(data, at, bounds, coffsets)
         block = bisect_right(bounds, at) - 1
         bounds, coffsets = [bound - at for bound in bounds[block:]], coffsets[block:]
-        pieces, total, at = [data[at:]] if at < total else [], total - at, 0
+        pieces, total, at = [bytes(data[at:])] if at < total else [], total - at, 0
     if total != at:
         raise FormatError("the file ends inside a record: it is truncated, or its index is damaged")
 
 
-def _wanted(data: bytes, at: int, bounds: list[int], coffsets: list[int]) -> int:
+def _wanted(data: bytes | memoryview, at: int, bounds: list[int], coffsets: list[int]) -> int:
     """Bytes that the record at ``at`` takes, which lies in ``data`` in part; 4 where even its length is not known."""
     if at + 4 > len(data):
         return 4
@@ -127,7 +141,7 @@ def _wanted(data: bytes, at: int, bounds: list[int], coffsets: list[int]) -> int
     return int(size) + 4
 
 
-def _walk(data: bytes, at: int) -> list[int]:
+def _walk(data: bytes | memoryview, at: int) -> list[int]:
     """Offsets of the whole records from ``at`` on, up to the first that is not whole or not possible."""
     offsets: list[int] = []
     unpack, last, stop = _SIZE.unpack_from, len(data) - 4, len(data)
@@ -141,66 +155,87 @@ def _walk(data: bytes, at: int) -> list[int]:
     return offsets
 
 
-def _walk_together(data: bytes, at: int, bounds: list[int]) -> I64 | None:
+def _walk_together(data: bytes | memoryview, at: int, bounds: list[int]) -> I64 | None:
     """The same walk by many lanes at once, each from the start of a block to the start of the next.
 
     Most writers start a block with a record. That is a guess, and proven when every lane arrives exactly where the
     next one began, since the first lane began at a record. Otherwise: None.
     """
     starts = np.unique(np.array([at, *(bound for bound in bounds if at < bound <= len(data) - 4)], np.int64))
-    sizes: NDArray[np.int32] = np.ndarray((max(len(data) - 3, 0),), "<i4", data, 0, (1,))
+    sizes: NDArray[np.uint32] = np.ndarray((max(len(data) - 3, 0),), "<u4", data, 0, (1,))
     lanes, stops = starts[:-1], starts[1:]
-    found = []
-    while lanes.size:
-        found.append(lanes)
-        step = sizes[lanes]
-        if int(step.min()) < _SMALLEST:
+    steps: list[I64] = []
+    lengths: list[NDArray[np.uint32]] = []
+    while len(steps) % _UNCHECKED_STEPS or bool((lanes < stops).any()):
+        steps.append(lanes)
+        lengths.append(sizes[lanes])
+        lanes = lanes + lengths[-1]
+        lanes += 4
+        if lanes.size * len(steps) > _LANE_ITEMS:
             return None
-        lanes = lanes + step + 4
-        alive = lanes < stops
-        if not alive.all():
-            if (lanes[~alive] != stops[~alive]).any():
-                return None
-            lanes, stops = lanes[alive], stops[alive]
-    found.append(np.array(_walk(data, int(starts[-1])), np.int64))
-    return np.sort(np.concatenate(found))
+        # A lane that has arrived stays where it is; one that has jumped too far shows when the records are chained.
+        np.minimum(lanes, stops, out=lanes)
+    last = np.array(_walk(data, int(starts[-1])), np.int64)
+    if not steps:
+        return last
+    reached = np.array(steps).T
+    under_way = reached < stops[:, None]
+    offsets = np.concatenate([reached[under_way], last])
+    length = np.concatenate([np.array(lengths).T[under_way], sizes[last]]).astype(np.int64)
+    chained = bool((offsets[:-1] + length[:-1] + 4 == offsets[1:]).all())
+    arrived = len(last) > 0 or int(offsets[-1] + length[-1] + 4) == int(starts[-1])
+    return offsets if chained and arrived and int(length.min()) >= _SMALLEST else None
 
 
-def _decode(data: bytes, offsets: I64, places: tuple[I64, I64], n_contigs: int) -> Batch:
+def _decode(data: bytes | memoryview, offsets: I64, places: tuple[I64, I64], n_contigs: int) -> Batch:
     """Fields of the records at ``offsets``; ``places`` are starts and file offsets of the blocks in ``data``."""
-    fixed = np.ndarray((len(data) - 35,), _FIXED, data, 0, (1,))[offsets]
-    tid, pos, size = (fixed[name].astype(np.int64) for name in ("tid", "pos", "size"))
-    name, ops, bases = (fixed[name].astype(np.int64) for name in ("name", "ops", "bases"))
-    mate = fixed["mate"]
-    bad = (tid < -1) | (tid >= n_contigs) | (mate < -1) | (mate >= n_contigs) | (pos < -1) | (bases < 0) | (name < 1)
-    bad |= _SMALLEST + name + 4 * ops + (bases + 1) // 2 + bases > size
-    stop = offsets + size + 4
-    first = _virtual(offsets, places)
-    if bad.any():
-        where = int(first[int(np.argmax(bad))])
-        raise FormatError(f"damaged record in the BGZF block at {where >> 16}: its fields contradict each other")
+    raw: NDArray[np.void] = np.ndarray((len(data) - 35,), _RAW, data, 0, (1,))
+    fixed = raw[offsets].view(_FIXED)
+    edges = np.append(offsets, offsets[-1] + int(fixed["size"][-1]) + 4)
+    virtual = _virtual(edges, places)
+    tid, pos = fixed["tid"].astype(np.int64), fixed["pos"].astype(np.int64)
+    name, ops, bases = (fixed[field].astype(np.int64) for field in ("name", "ops", "bases"))
+    tags = 4 + _SMALLEST + name + 4 * ops + ((bases + 1) >> 1) + bases
+    _check_fields(fixed, tags, virtual, n_contigs)
+    mapped = fixed["flag"] & _UNMAPPED == 0
     length = np.ones(len(offsets), np.int64)
-    aligned = np.flatnonzero((ops > 0) & (fixed["flag"] & _UNMAPPED == 0))
+    aligned = np.flatnonzero(mapped & (ops > 0))
     if len(aligned):
-        cigar = (offsets + 36 + name)[aligned]
-        spans = _spans(data, cigar, ops[aligned])
+        cigar = offsets[aligned] + 36 + name[aligned]
         leading: NDArray[np.uint32] = np.ndarray((len(data) - 3,), "<u4", data, 0, (1,))[cigar]
-        long = (leading & 15 == _SOFT_CLIP) & (leading >> 4 == bases[aligned]) & (tid[aligned] >= 0)
-        for index in np.flatnonzero(long & (pos[aligned] >= 0)).tolist():
-            record = int(aligned[index])
-            tags = int(cigar[index] + 4 * ops[record] + (bases[record] + 1) // 2 + bases[record])
-            spans[index] = _span_of_tag(data, tags, int(stop[record]), int(ops[record]), int(spans[index]))
+        spans = _CONSUMES[leading & 15] * (leading >> 4)
+        several = np.flatnonzero(ops[aligned] > 1)
+        if len(several):
+            spans[several] = _spans(data, cigar[several], ops[aligned[several]])
+        clipped = np.flatnonzero(leading & 15 == _SOFT_CLIP)
+        record = aligned[clipped]
+        long = (leading[clipped] >> 4 == bases[record]) & (tid[record] >= 0) & (pos[record] >= 0)
+        for index in clipped[long].tolist():
+            at = int(aligned[index])
+            rest = bytes(data[int(offsets[at] + tags[at]) : int(edges[at + 1])])
+            spans[index] = _span_of_tag(rest, int(ops[at]), int(spans[index]))
         length[aligned] = np.maximum(spans, 1)
-    return Batch(data, offsets, stop, first, _virtual(stop, places), tid, pos, pos + length)
+    return Batch(data, offsets, edges[1:], virtual[:-1], virtual[1:], tid, pos, pos + length, mapped)
+
+
+def _check_fields(fixed: NDArray[np.void], tags: I64, virtual: I64, n_contigs: int) -> None:
+    """``tags`` are the bytes of each record before its tags; ``virtual`` tells where the records are."""
+    tid, mate = fixed["tid"], fixed["mate"]
+    bad = (tid < -1) | (tid >= n_contigs) | (mate < -1) | (mate >= n_contigs)
+    bad |= (fixed["pos"] < -1) | (fixed["bases"] < 0) | (fixed["name"] < 1) | (tags - 4 > fixed["size"])
+    if bad.any():
+        where = int(virtual[int(np.argmax(bad))])
+        raise FormatError(f"damaged record in the BGZF block at {where >> 16}: its fields contradict each other")
 
 
 def _virtual(flat: I64, places: tuple[I64, I64]) -> I64:
+    """Virtual offsets of ascending places in the data."""
     bounds, coffsets = places
-    block = np.searchsorted(bounds, flat, side="right") - 1
-    return coffsets[block] << 16 | (flat - bounds[block])
+    counts = np.diff(np.append(np.searchsorted(flat, bounds), len(flat)))
+    return flat + np.repeat((coffsets << 16) - bounds, counts)
 
 
-def _spans(data: bytes, cigar: I64, ops: I64) -> I64:
+def _spans(data: bytes | memoryview, cigar: I64, ops: I64) -> I64:
     """Reference bases that each CIGAR covers. Long lists of operations are taken in parts to bound memory."""
     words: NDArray[np.uint32] = np.ndarray((len(data) - 3,), "<u4", data, 0, (1,))
     spans = np.empty(len(cigar), np.int64)
@@ -218,11 +253,14 @@ def _spans(data: bytes, cigar: I64, ops: I64) -> I64:
     return spans
 
 
-def _span_of_tag(data: bytes, at: int, stop: int, n_ops: int, span: int) -> int:
+def _span_of_tag(data: bytes, n_ops: int, span: int) -> int:
     """Reference bases of a CIGAR kept in the CG tag (SAM specification, section 4.2.2), else ``span``.
+
+    ``data`` are the tags of a record.
 
     htslib takes the tag when it is an array of 32-bit integers no shorter than the CIGAR that stands in for it.
     """
+    at, stop = 0, len(data)
     while at + 3 <= stop:
         tag, kind = data[at : at + 2], data[at + 2 : at + 3]
         at += 3

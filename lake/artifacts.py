@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lake.digest import Digest
 from lake.errors import LakeError, NotFound
@@ -17,6 +18,7 @@ from lake.repository import Repository
 __all__ = [
     "ADOPTED",
     "INLINE_LIMIT",
+    "BuiltIndex",
     "artifact_bytes",
     "build_index",
     "find_index",
@@ -85,7 +87,22 @@ def find_index(repo: Repository, form: RegionFormat, artifacts: Iterable[Artifac
     return None
 
 
-def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> tuple[str, bytes]:
+class BuiltIndex(NamedTuple):
+    """An index, and the format's table where that came out of the same pass."""
+
+    kind: str
+    body: bytes
+    table: bytes | None
+
+    def bodies(self, form: RegionFormat) -> list[tuple[str, bytes]]:
+        """Kind and bytes of each artifact that was made."""
+        made = [(self.kind, self.body)]
+        if self.table is not None and form.table_kind is not None:
+            made.append((form.table_kind, self.table))
+        return made
+
+
+def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> BuiltIndex:
     """Make an index of a stored object.
 
     Raises:
@@ -98,9 +115,9 @@ def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> t
             # It lies in a pack, hence is small.
             path = folder / "object"
             path.write_bytes(reader.read(0, reader.size))
-        out = folder / "index"
-        kind = form.build_index(path, out, threads=max(1, os.cpu_count() or 1))
-        return kind, out.read_bytes()
+        out, table = folder / "index", folder / "table"
+        kind = form.build_index(path, out, threads=max(1, os.cpu_count() or 1), table=table)
+        return BuiltIndex(kind, out.read_bytes(), table.read_bytes() if table.exists() else None)
 
 
 def index_paths(form: RegionFormat, path: str) -> Sequence[tuple[str, str]]:

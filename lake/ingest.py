@@ -404,14 +404,15 @@ class Intake:
             return
         self._progress.start(0, f"index {item.path}")
         try:
-            kind, body = build_index(self._repo, form, reader)
+            built = build_index(self._repo, form, reader)
         except FormatError as error:
             item.warnings.append(str(error))
             return
-        artifact, records = pack_artifact(self._repo, record.digest, kind, form.planner, body)
-        self.artifacts.append(artifact)
-        self.objects.update((made.digest, made) for made in records)
-        item.index = f"{kind} built"
+        for kind, body in built.bodies(form):
+            artifact, records = pack_artifact(self._repo, record.digest, kind, form.planner, body)
+            self.artifacts.append(artifact)
+            self.objects.update((made.digest, made) for made in records)
+        item.index = f"{built.kind} built"
 
     def _companion(self, path: str, here: dict[str, _Taken]) -> ObjectRecord | None:
         taken = here.get(path)

@@ -151,8 +151,9 @@ class RegionDesk:
             except FormatError as error:
                 reason = str(error)
             else:
-                keep_artifact(self._repo, reader.source, made[0], form.planner, made[1])
-                return made
+                for kind, body in made.bodies(form):
+                    keep_artifact(self._repo, reader.source, kind, form.planner, body)
+                return made.kind, made.body
         _log.warning("%s has no index (%s): reading the whole file", path, reason or "the lake is read-only")
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import struct
+import zlib
 from itertools import pairwise
 
 import pytest
@@ -175,3 +176,34 @@ def test_a_run_does_not_hold_more_than_it_may() -> None:
     assert len(zeros) < 200
     assert sum(len(run.data) for run in runs) == 600 * MAX_BLOCK
     assert max(len(run.data) for run in runs) <= 8 << 20
+
+
+def test_members_that_do_not_end_with_their_blocks_are_not_taken_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def framed(body: bytes) -> bytes:
+        return EOF[:16] + struct.pack("<H", len(body) + 17) + body
+
+    def stored(data: bytes, around: int) -> bytes:
+        return struct.pack("<BHH", 1, len(data) + around, (len(data) + around) ^ 0xFFFF) + data
+
+    hidden = gzip.compress(b"hidden")
+    two = framed(block(b"seen")[18:] + hidden)
+    # One member over two blocks: its stored data has the end of the first block and the header of the second in it.
+    tail = EOF[:16] + struct.pack("<H", 17 + 8 + 8)
+    data = b"x" * 30 + bytes(8) + tail + b"y" * 8
+    one = framed(stored(b"x" * 30, 34) + bytes(8))
+    spanning = one + tail + b"y" * 8 + struct.pack("<II", zlib.crc32(data), len(data))
+    assert gzip.decompress(spanning) == data
+    for file in (two, spanning):
+        assert check_chain(BytesReader(file + EOF)) == []
+        with pytest.raises(FormatError, match="size"):
+            list(bulk_runs(BytesReader(file + EOF), 0))
+    with monkeypatch.context() as patch:
+        patch.setattr("lake.formats.bgzf.inflate", lambda *_: pytest.fail("sound blocks were taken one by one"))
+        assert b"".join(run.data for run in bulk_runs(BytesReader(blocked(DATA, [5000, 0, 65_280])), 0)) == DATA
+
+
+def test_blocks_with_bytes_behind_their_data_are_read_one_by_one() -> None:
+    plain = block(b"hello")
+    odd = plain[:16] + struct.pack("<H", len(plain) + 2) + plain[18:-8] + b"???" + plain[-8:]
+    assert inflate(odd, 0) == b"hello"
+    assert b"".join(run.data for run in bulk_runs(BytesReader(odd + EOF), 0)) == b"hello"

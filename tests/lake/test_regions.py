@@ -98,6 +98,15 @@ class TestAdoption:
         lk.slice("x.bam", REGION)
         assert kinds(lk, "x.bam")
 
+    def test_the_table_is_kept_with_an_index_that_is_built(self, lk: Lake, bams: Path) -> None:
+        form = region_format("BAM")
+        assert form is not None
+        lk.put(bams / "c.bam", "put.bam")
+        assert form.table_kind in {kind.split()[0] for kind in kinds(lk, "put.bam")}
+        lk.put(bams / "a.bam", "later.bam", index=False)
+        lk.slice("later.bam", REGION)
+        assert len(kinds(lk, "later.bam")) == 2
+
     def test_index_makes_what_is_missing(self, lk: Lake, bams: Path) -> None:
         lk.put([bams / "c.bam"], "", index=False)
         made = lk.index("c.bam")
