@@ -6,16 +6,17 @@ of which regions can be asked also satisfies `RegionFormat`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lake.formats.reader import ByteReader
+from lake.formats.references import References, RequiredReference
 from lake.formats.region import Region
 from lake.segments import Plan
 
-__all__ = ["Format", "IndexKind", "RegionFile", "RegionFormat"]
+__all__ = ["ColumnFormat", "Format", "IndexKind", "NamedFormat", "ReferencedFormat", "RegionFile", "RegionFormat"]
 
 
 class Format(Protocol):
@@ -58,8 +59,8 @@ class RegionFile(Protocol):
     """One object opened for region queries. Safe for use by several threads."""
 
     @property
-    def contigs(self) -> dict[str, int]:
-        """Length in bases by contig name, in the order of the header."""
+    def contigs(self) -> Mapping[str, int]:
+        """Length in bases by contig name, 0 where the file does not state it."""
         ...
 
     def plan(self, regions: Sequence[str], targets: Sequence[Region] | None = None) -> Plan:
@@ -133,4 +134,72 @@ class RegionFormat(Format, Protocol):
 
     def open(self, reader: ByteReader, *, kind: str | None, index: bytes | None, table: bytes | None) -> RegionFile:
         """Open for queries. Without index and table, queries scan the file."""
+        ...
+
+
+@runtime_checkable
+class ColumnFormat(RegionFormat, Protocol):
+    """A format of lines, where a companion index may name the columns that count."""
+
+    def reads_otherwise(self, reader: ByteReader, known: bytes, index: bytes) -> bool:
+        """Whether an index names other columns than a table or another index that the file has already.
+
+        Raises:
+            FormatError: one of them is damaged.
+        """
+        ...
+
+
+@runtime_checkable
+class NamedFormat(RegionFormat, Protocol):
+    """A format whose records can be found by name."""
+
+    @property
+    def names_kind(self) -> str:
+        """Kind of the index of names, which is made only where it is asked for."""
+        ...
+
+    def build_names(self, reader: ByteReader) -> bytes:
+        """The index of names.
+
+        Raises:
+            FormatError: the file is malformed or damaged.
+        """
+        ...
+
+    def open(
+        self,
+        reader: ByteReader,
+        *,
+        kind: str | None,
+        index: bytes | None,
+        table: bytes | None,
+        names: bytes | None = None,
+    ) -> RegionFile:
+        """Open for queries; without an index of names, those are found by a scan."""
+        ...
+
+
+@runtime_checkable
+class ReferencedFormat(RegionFormat, Protocol):
+    """A format whose records may need sequences that do not lie in the file."""
+
+    def open(
+        self,
+        reader: ByteReader,
+        *,
+        kind: str | None,
+        index: bytes | None,
+        table: bytes | None,
+        references: References | None = None,
+    ) -> RegionFile:
+        """Open for queries; ``references`` knows the sequences."""
+        ...
+
+    def required_references(self, reader: ByteReader) -> list[RequiredReference]:
+        """Sequences without which not all records can be decoded, in header order.
+
+        Raises:
+            FormatError: the file is damaged.
+        """
         ...

@@ -7,9 +7,10 @@ by content instead; a cutter never fails.
 
 from __future__ import annotations
 
-import zlib
 from struct import Struct
 from typing import Protocol
+
+from lake.formats.cram.structure import DEFINITION_SIZE, Fields, Nonsense, Short, read_container
 
 __all__ = ["LARGEST_CHUNK", "TARGET", "BgzfCutter", "ContentCutter", "CramCutter", "Cutter"]
 
@@ -26,11 +27,8 @@ _BGZF_SUBFIELD = 0x00024342
 _BGZF_EMPTY = 26
 """Bytes of header and trailer: no block has fewer."""
 
-_CRAM_DEFINITION = 26
 _CRAM_WINDOW = 64
 """Bytes that hold most container headers."""
-_CRAM_LANDMARKS = 200_000
-"""A container that states more slices than this is taken for nonsense."""
 
 
 class Cutter(Protocol):
@@ -168,8 +166,6 @@ class CramCutter:
     """Cuts at starts of CRAM containers: the first one at least `TARGET` bytes after the last cut.
 
     A container that is bigger than that stays one chunk, up to `LARGEST_CHUNK`. CRAM 2.x and 3.x.
-    Source: CRAM format specification 3.1, sections 6 "File definition", 7 "Container header structure" and 8 "Block
-    structure"; in 2.1 the record counter is an itf8 and there are no checksums.
     """
 
     def __init__(self, target: int = TARGET) -> None:
@@ -196,15 +192,15 @@ class CramCutter:
         window = _CRAM_WINDOW
         while self._next < self._seen:
             at = self._next + len(self._head) - start
-            fields = _Fields(self._head + piece[at : at + window])
+            fields = Fields(self._head + piece[at : at + window])
             try:
                 self._read_structure(fields, cuts)
-            except _Short:
+            except Short:
                 if at + window >= len(piece):
                     self._head = fields.data
                     break
                 window *= 2
-            except _Nonsense:
+            except Nonsense:
                 at = self._next + fields.at - start
                 self._content = ContentCutter(64 << 10, 256 << 10, 1 << 20, start + at)
                 return cuts + self._content.update(piece[at:])
@@ -221,14 +217,14 @@ class CramCutter:
         """After `finish`: the chain of containers leads from the start of the file to its very end."""
         return self._content is None and self._next == self._seen
 
-    def _read_structure(self, fields: _Fields, cuts: list[int]) -> None:
+    def _read_structure(self, fields: Fields, cuts: list[int]) -> None:
         """Read what begins at `_next`, and step over it."""
         if self._next == 0:
             if fields.take(4) != b"CRAM" or (version := fields.byte()) not in (2, 3):
-                raise _Nonsense
+                raise Nonsense
             self._version = version
-            fields.take(_CRAM_DEFINITION - 5)
-            self._advance(_CRAM_DEFINITION, cuts, boundary=False)
+            fields.take(DEFINITION_SIZE - 5)
+            self._advance(DEFINITION_SIZE, cuts, boundary=False)
         elif self._blocks:
             fields.take(2)
             fields.itf8()
@@ -239,38 +235,15 @@ class CramCutter:
             end = self._next + fields.at + length
             self._advance(end if inside else max(end, self._end), cuts, boundary=not inside)
         else:
-            length, blocks = self._container(fields)
-            if self._version == 2 and self._next == _CRAM_DEFINITION and blocks:
+            header = read_container(fields, self._version)
+            length = header.length
+            if self._version == 2 and self._next == DEFINITION_SIZE and header.blocks:
                 # Its length is stated two bytes short by htslib and htsjdk alike: only its blocks tell the truth.
-                self._blocks = blocks
+                self._blocks = header.blocks
                 self._end = self._next + fields.at + length
                 self._advance(self._next + fields.at, cuts, boundary=False)
             else:
                 self._advance(self._next + fields.at + length, cuts, boundary=True)
-
-    def _container(self, fields: _Fields) -> tuple[int, int]:
-        """Read a container header; returns the bytes and the number of the blocks that follow it."""
-        length = int.from_bytes(fields.take(4), "little", signed=True)
-        if length < 0:
-            raise _Nonsense
-        for _ in range(4):  # reference, start, span, records
-            fields.itf8()
-        if self._version == 2:
-            fields.itf8()  # record counter
-        else:
-            fields.ltf8()
-        fields.ltf8()  # bases
-        blocks = fields.itf8()
-        landmarks = fields.itf8()
-        if landmarks > _CRAM_LANDMARKS:
-            raise _Nonsense
-        for _ in range(landmarks):
-            fields.itf8()
-        if self._version == 3:
-            expected = zlib.crc32(memoryview(fields.data)[: fields.at])
-            if int.from_bytes(fields.take(4), "little") != expected:
-                raise _Nonsense
-        return length, blocks
 
     def _advance(self, offset: int, cuts: list[int], *, boundary: bool) -> None:
         """Go on at ``offset``; ``boundary`` says whether a container begins there."""
@@ -281,50 +254,3 @@ class CramCutter:
         if boundary and offset - self._cut >= self._target:
             self._cut = offset
             cuts.append(offset)
-
-
-class _Short(Exception):
-    """The structure goes on after the bytes at hand."""
-
-
-class _Nonsense(Exception):
-    """No structure of the format begins here. What was read of it ends where that became known."""
-
-
-class _Fields:
-    """The fields of a structure, read strictly in order: what is found wrong, and where, depends on the bytes alone."""
-
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, count: int) -> bytes:
-        end = self.at + count
-        if end > len(self.data):
-            raise _Short
-        taken = self.data[self.at : end]
-        self.at = end
-        return taken
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def itf8(self) -> int:
-        """A 32-bit integer, unsigned: CRAM specification, section 2.3."""
-        first = self.byte()
-        if first < 0x80:
-            return first
-        if first < 0xC0:
-            return (first & 0x3F) << 8 | self.byte()
-        if first < 0xE0:
-            return (first & 0x1F) << 16 | int.from_bytes(self.take(2), "big")
-        if first < 0xF0:
-            return (first & 0x0F) << 24 | int.from_bytes(self.take(3), "big")
-        rest = self.take(4)
-        return (first & 0x0F) << 28 | int.from_bytes(rest[:3], "big") << 4 | rest[3] & 0x0F
-
-    def ltf8(self) -> None:
-        """Step over a 64-bit integer: as many bytes follow the first as it has leading ones."""
-        self.take(8 - (self.byte() ^ 0xFF).bit_length())

@@ -26,6 +26,7 @@ __all__ = [
     "merge_regions",
     "parse_region",
     "read_targets",
+    "select",
 ]
 
 UNPLACED = "*"
@@ -230,3 +231,16 @@ def intersect(selection: Selection, targets: Selection) -> Selection:
         else:
             j += 1
     return Selection(tuple(common), unplaced=selection.unplaced and targets.unplaced)
+
+
+def select(regions: Sequence[str], targets: Sequence[Region] | None, contigs: Mapping[str, int]) -> Selection:
+    """What regions (samtools notation) and targets select together, see `lake.formats.base.RegionFile.plan`.
+
+    Raises:
+        InvalidRegion: cannot be parsed, unknown contig, reversed.
+    """
+    limits = merge_regions(targets, contigs) if targets is not None else None
+    if not regions:
+        return limits if limits is not None else Selection((), everything=True)
+    selection = merge_regions([parse_region(text, contigs) for text in regions], contigs)
+    return selection if limits is None else intersect(selection, limits)

@@ -8,12 +8,29 @@ from typing import NamedTuple, cast
 
 from lake.formats.base import Format, RegionFormat
 
-__all__ = ["FORMATS", "Companion", "companion", "get_format", "region_format"]
+__all__ = ["COMPANION_ONLY", "FORMATS", "Companion", "companion", "get_format", "region_format"]
 
 FORMATS: dict[str, str] = {
-    "BAM": "lake.formats.bam:BAM",
+    "BAM": "lake.formats.alignments.bam:BAM",
+    "CRAM": "lake.formats.cram.cram:CRAM",
+    "BCF": "lake.formats.variants.bcf:BCF",
+    "BED": "lake.formats.lines.tabix:BED",
+    "GFF3": "lake.formats.lines.tabix:GFF3",
+    "GTF": "lake.formats.lines.tabix:GTF",
+    "SAM": "lake.formats.alignments.sam:SAM",
+    "TSV": "lake.formats.lines.tabix:TSV",
+    "VCF": "lake.formats.variants.vcf:VCF",
+    "text": "lake.formats.lines.tabix:TEXT",
+    "BigBed": "lake.formats.signals.bigbed:BIGBED",
+    "BigWig": "lake.formats.signals.bigwig:BIGWIG",
+    "FASTA": "lake.formats.sequences.fasta:FASTA",
+    "FASTQ": "lake.formats.sequences.fastq:FASTQ",
+    "gzip": "lake.formats.gzip_file:GZIP",
 }
 """Where a format's constant is, ``module:attribute``, by the name that detection gives."""
+
+COMPANION_ONLY = frozenset(("TSV", "text"))
+"""Formats of which regions can be asked only where a companion index says which columns count."""
 
 _COMPANIONS: dict[str, tuple[str, ...]] = {
     "bai": (".bam",),

@@ -348,7 +348,7 @@ _MEDIA_TYPES = {
     "SQLite": "application/vnd.sqlite3",
     "TIFF": "image/tiff",
     "TSV": "text/tab-separated-values",
-    "VCF": "text/x-vcf",
+    "VCF": "application/vnd.ga4gh.vcf",
     "XML": "application/xml",
     "ZIP": "application/zip",
     "bzip2": "application/x-bzip2",

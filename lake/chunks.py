@@ -16,6 +16,7 @@ from blake3 import blake3
 from lake.digest import Digest, digest_of
 from lake.errors import FormatError
 from lake.formats.cutters import BgzfCutter, ContentCutter, CramCutter, Cutter
+from lake.formats.line_cutters import FastqCutter, LineCutter
 
 __all__ = [
     "CUTTERS",
@@ -200,6 +201,10 @@ def _by_content(smallest: int, average: int, largest: int) -> CutterRule:
     return CutterRule(smallest << 10, lambda: ContentCutter(smallest << 10, average << 10, largest << 10))
 
 
+def _by_lines(cutter: type[LineCutter], smallest: int, average: int, largest: int) -> CutterRule:
+    return CutterRule(smallest << 10, lambda: cutter(smallest << 10, average << 10, largest << 10))
+
+
 _FINE = _by_content(16, 64, 256)
 _COARSE = _by_content(64, 256, 1024)
 
@@ -207,6 +212,8 @@ CUTTERS: dict[str, CutterRule] = {
     # Containers first: what is inside a BGZF file does not matter.
     "bgzf": CutterRule(1 << 20, BgzfCutter),
     "CRAM": CutterRule(1 << 20, CramCutter),
+    **dict.fromkeys(("SAM", "VCF", "BED", "GFF3", "GTF", "FASTA"), _by_lines(LineCutter, 16, 64, 256)),
+    "FASTQ": _by_lines(FastqCutter, 16, 64, 256),
     **dict.fromkeys(("gzip", "bzip2", "xz", "zstd", "zip"), _COARSE),
     **dict.fromkeys(("text", "CSV", "TSV", "JSON", "XML", "HTML"), _FINE),
     **dict.fromkeys(("HDF5", "h5ad", "mzMLb", "netCDF", "Parquet", "Arrow", "SQLite", "DuckDB"), _COARSE),

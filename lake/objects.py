@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from lake.chunks import ChunkMap
 from lake.digest import Digest, digest_of
 from lake.errors import DamagedObject, LakeError, NotFound, StorageError
 from lake.journal.base import Journal, ObjectRecord
+from lake.seekable import SeekableFile
 from lake.stores.base import ObjectStore
 
 __all__ = ["ObjectReader", "ObjectShelf", "VerifiedFile", "iter_chunks"]
@@ -172,28 +172,12 @@ class ObjectShelf:
         )
 
 
-class VerifiedFile(io.RawIOBase):
+class VerifiedFile(SeekableFile):
     """A seekable, read-only file over an `ObjectReader`: each chunk is verified when it is first touched."""
 
     def __init__(self, reader: ObjectReader) -> None:
+        super().__init__(reader.size)
         self._reader = reader
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}: before the start of the file")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         # Never beyond the chunk, so that reading ahead does not run into damage before it is asked for.

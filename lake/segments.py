@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from lake.digest import Digest
+from lake.seekable import SeekableFile
 
 __all__ = ["Literal", "Plan", "Segment", "Slice", "Span", "Stream", "merge_segments"]
 
@@ -135,7 +136,7 @@ class Slice:
         return io.BufferedReader(_SegmentFile(self), buffer_size=1 << 18)
 
 
-class _SegmentFile(io.RawIOBase):
+class _SegmentFile(SeekableFile):
     """Seekable reads over segments of known size."""
 
     def __init__(self, answer: Slice) -> None:
@@ -145,24 +146,7 @@ class _SegmentFile(io.RawIOBase):
         for segment in answer.segments:
             self._starts.append(position)
             position += segment.length if isinstance(segment, Span) else len(segment[0])  # type: ignore[arg-type]
-        self._size = position
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}: before the start of the file")
-        self._position = base + offset
-        return self._position
+        super().__init__(position)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         wanted = min(len(buffer), self._size - self._position)

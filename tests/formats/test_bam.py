@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lake.errors import FormatError, InvalidRegion
-from lake.formats.bam import BAM, BamFile
+from lake.formats.alignments.bam import BAM
 from lake.formats.base import RegionFile, RegionFormat
+from lake.formats.intervals.record_file import RecordFile
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import ByteReader, BytesReader
 from lake.formats.region import Region
@@ -31,7 +32,7 @@ BAI_CONTIGS = [("a", 2_000_000), ("b", 100_000), ("d", 1000)]
 BAM_FORMAT: RegionFormat = BAM
 
 
-def _opened(reader: ByteReader, path: Path) -> dict[str, BamFile]:
+def _opened(reader: ByteReader, path: Path) -> dict[str, RecordFile]:
     """The file by every way to find records that it allows."""
     ways = {"scan": BAM.open(reader, kind=None, index=None, table=None)}
     for kind in ("bai", "csi"):
@@ -100,7 +101,7 @@ def test_several_regions_and_targets_are_those_of_samtools(shared_data: Path, tm
 
 
 @cache
-def _truth(path: Path) -> tuple[Made, list[tuple[int, int, int]], BytesReader, dict[str, BamFile]]:
+def _truth(path: Path) -> tuple[Made, list[tuple[int, int, int]], BytesReader, dict[str, RecordFile]]:
     reader = BytesReader(path.read_bytes())
     return parts(path.read_bytes()), spans_of(path), reader, _opened(reader, path)
 
@@ -162,7 +163,9 @@ _sorted_reads = st.lists(
 ).map(sorted)
 
 
-def _ways(made: Made, file: bytes, folder: Path) -> tuple[BytesReader, list[tuple[int, int, int]], dict[str, BamFile]]:
+def _ways(
+    made: Made, file: bytes, folder: Path
+) -> tuple[BytesReader, list[tuple[int, int, int]], dict[str, RecordFile]]:
     path = folder / "made.bam"
     path.write_bytes(file)
     reader = BytesReader(file)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.errors import FormatError
-from lake.formats.bgzf import (
+from lake.formats.compression.bgzf import (
     EOF_BLOCK,
     MAX_BLOCK,
     BgzfReader,
@@ -25,8 +25,8 @@ from lake.formats.bgzf import (
     single_runs,
     virtual_offset,
 )
+from lake.formats.compression.virtual import compile_ranges, merge_ranges
 from lake.formats.reader import BytesReader
-from lake.formats.virtual import compile_ranges, merge_ranges
 from lake.segments import Literal, Plan, Span
 from tests.formats.bam_maker import EOF, block, blocked, bytes_of
 
@@ -198,7 +198,9 @@ def test_members_that_do_not_end_with_their_blocks_are_not_taken_for_them(monkey
         with pytest.raises(FormatError, match="size"):
             list(bulk_runs(BytesReader(file + EOF), 0))
     with monkeypatch.context() as patch:
-        patch.setattr("lake.formats.bgzf.inflate", lambda *_: pytest.fail("sound blocks were taken one by one"))
+        patch.setattr(
+            "lake.formats.compression.bgzf.inflate", lambda *_: pytest.fail("sound blocks were taken one by one")
+        )
         assert b"".join(run.data for run in bulk_runs(BytesReader(blocked(DATA, [5000, 0, 65_280])), 0)) == DATA
 
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.errors import FormatError
-from lake.formats.bam import BAM
-from lake.formats.bam_source import BamSource
-from lake.formats.bgzf import compress
-from lake.formats.blocks import decode_table, encode_table, tabulate
+from lake.formats.alignments.bam import BAM
+from lake.formats.alignments.bam_source import BamSource
+from lake.formats.compression.bgzf import compress
+from lake.formats.intervals.blocks import decode_table, encode_table, tabulate
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import BytesReader
 from tests.formats.bam_maker import EOF, PADDING, Read, block, blocked, made_bam, spans_of

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.formats.bgzf import EOF_BLOCK, check_chain, compress
+from lake.formats.compression.bgzf import EOF_BLOCK, check_chain, compress
 from lake.formats.cutters import LARGEST_CHUNK, BgzfCutter, ContentCutter, CramCutter, Cutter
 from lake.formats.reader import BytesReader
 

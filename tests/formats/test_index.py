@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.errors import FormatError
-from lake.formats.bam import BAM
-from lake.formats.bgzf import EOF_BLOCK, compress
-from lake.formats.binning import parse_bai, parse_csi, parse_index
+from lake.formats.alignments.bam import BAM
+from lake.formats.compression.bgzf import EOF_BLOCK, compress
+from lake.formats.intervals.binning import parse_bai, parse_csi, parse_index
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import BytesReader
 from tests.formats.bam_maker import Read, blocked, made_bam

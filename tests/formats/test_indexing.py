@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lake.errors import FormatError
-from lake.formats.bam import BAM
-from lake.formats.bam_source import BamSource
-from lake.formats.indexing import scheme_of
+from lake.formats.alignments.bam import BAM
+from lake.formats.alignments.bam_indexing import scheme_of
+from lake.formats.alignments.bam_source import BamSource
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import BytesReader
 from tests.formats.bam_maker import EOF, PADDING, Read, block, blocked, made_bam, spans_of

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lake.formats.base import RegionFormat
-from lake.formats.registry import FORMATS, Companion, companion, get_format, region_format
+from lake.formats.base import ColumnFormat, RegionFormat
+from lake.formats.decode_options import OUTPUTS
+from lake.formats.reader import BytesReader
+from lake.formats.registry import COMPANION_ONLY, FORMATS, Companion, companion, get_format, region_format
 from lake.formats.sniffing import Detected, media_type, suffix_problem
 
 
@@ -20,12 +22,29 @@ def test_every_listed_format_loads_under_its_name(name: str) -> None:
         assert None in [suffix_problem(f"x{suffix}", Detected(name, container)) for container in (None, "gzip", "bgzf")]
 
 
+@pytest.mark.parametrize("name", ["BAM", "CRAM", "VCF", "BCF"])
+def test_media_types_are_those_of_ga4gh(name: str) -> None:
+    found = get_format(name)
+    assert found is not None
+    assert found.media_type == OUTPUTS[name] == f"application/vnd.ga4gh.{name.lower()}"
+
+
+def test_formats_that_only_a_companion_explains_say_so() -> None:
+    reader = BytesReader(b"a\t1\t2\n")
+    explained = {
+        name
+        for name in FORMATS
+        if isinstance(form := region_format(name), ColumnFormat) and "index says" in (form.indexable(reader) or "")
+    }
+    assert explained == COMPANION_ONLY
+
+
 def test_bam_answers_regions() -> None:
     assert isinstance(region_format("BAM"), RegionFormat)
 
 
 def test_unknown_formats_are_none() -> None:
-    assert get_format("text") is None
+    assert get_format("JSON") is None
     assert region_format("binary") is None
 
 

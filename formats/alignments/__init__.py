@@ -1,0 +1,1 @@
+"""Reads: BAM and SAM."""

@@ -1,0 +1,1 @@
+"""Facts: the rows that a file adds to the catalog."""

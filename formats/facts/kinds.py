@@ -1,0 +1,163 @@
+"""Facts: the rows that a file adds to the catalog, as one literal table of kinds, columns, types, units and sources.
+
+Positions are 0-based and half-open in every table. `lake.formats.facts.sources` says which format has which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+__all__ = ["FACT_KINDS", "Column", "FactKind", "fact_table"]
+
+
+class Column(NamedTuple):
+    """One column of a kind of facts."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    """``bases``, ``bytes``, ``records``; empty where there is none."""
+    source: str
+    """Where the value comes from: ``SAM @RG SM``."""
+
+
+class FactKind(NamedTuple):
+    """One kind of facts, a table of the catalog."""
+
+    name: str
+    summary: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema; unit and source of a column are metadata of its field."""
+        return pa.schema(
+            [
+                pa.field(name, type_, metadata={"unit": unit, "source": source})
+                for name, type_, unit, source in self.columns
+            ],
+            metadata={"facts": self.name, "summary": self.summary},
+        )
+
+
+_TEXT, _INT, _BIG = pa.string(), pa.int32(), pa.int64()
+
+FACT_KINDS: dict[str, FactKind] = {
+    kind.name: kind
+    for kind in (
+        FactKind(
+            "contigs",
+            "contigs that a header declares, in its order",
+            (
+                Column("name", _TEXT, "", "SAM @SQ SN or the binary list of a BAM; VCF ##contig ID"),
+                Column("length", _BIG, "bases", "SAM @SQ LN; VCF ##contig length; null where not given"),
+                Column("md5", _TEXT, "", "SAM @SQ M5; VCF ##contig md5 or M5; lower case"),
+                Column("assembly", _TEXT, "", "SAM @SQ AS; VCF ##contig assembly"),
+                Column("species", _TEXT, "", "SAM @SQ SP; VCF ##contig species"),
+            ),
+        ),
+        FactKind(
+            "samples",
+            "samples of a file",
+            (Column("sample", _TEXT, "", "SAM @RG SM, each once; columns of the VCF line #CHROM"),),
+        ),
+        FactKind(
+            "read_groups",
+            "read groups of an alignment",
+            (
+                Column("id", _TEXT, "", "SAM @RG ID"),
+                Column("sample", _TEXT, "", "SAM @RG SM"),
+                Column("library", _TEXT, "", "SAM @RG LB"),
+                Column("platform", _TEXT, "", "SAM @RG PL, as written"),
+                Column("unit", _TEXT, "", "SAM @RG PU"),
+            ),
+        ),
+        FactKind(
+            "programs",
+            "programs that made or changed a file",
+            (
+                Column("id", _TEXT, "", "SAM @PG ID; the key of a VCF line ##…Command or ##source"),
+                Column("name", _TEXT, "", "SAM @PG PN"),
+                Column("version", _TEXT, "", "SAM @PG VN"),
+                Column("command_line", _TEXT, "", "SAM @PG CL; the value of the VCF line"),
+                Column("previous", _TEXT, "", "SAM @PG PP"),
+            ),
+        ),
+        FactKind(
+            "contig_stats",
+            "records by contig, from an index or a table",
+            (
+                Column(
+                    "contig", _TEXT, "", "header, records, or names of a TBI or CSI; null: records without a position"
+                ),
+                Column(
+                    "mapped",
+                    _BIG,
+                    "records",
+                    "BAI, CSI: pseudo-bin, mapped reads; SAM: FLAG; null for variants and features",
+                ),
+                Column("unmapped", _BIG, "records", "BAI, CSI: pseudo-bin, unmapped reads at the contig; SAM: FLAG"),
+                Column("records", _BIG, "records", "BAI, CSI, TBI: pseudo-bin, all records; other formats: counted"),
+            ),
+        ),
+        FactKind(
+            "variant_header",
+            "fields that a VCF or BCF header defines",
+            (
+                Column("kind", _TEXT, "", "INFO, FORMAT, FILTER or ALT"),
+                Column("id", _TEXT, "", "VCF ID"),
+                Column("number", _TEXT, "", "VCF Number: a count, A, R, G or ."),
+                Column("type", _TEXT, "", "VCF Type"),
+                Column("description", _TEXT, "", "VCF Description"),
+            ),
+        ),
+        FactKind(
+            "sequences",
+            "sequences of a FASTA",
+            (
+                Column("name", _TEXT, "", "first word of the header line"),
+                Column("length", _BIG, "bases", "residues without white space"),
+                Column("md5", _TEXT, "", "MD5 of the upper-case residues, as SAM M5"),
+                Column("ga4gh", _TEXT, "", "refget: SQ. and the base64url of 24 bytes of SHA-512"),
+            ),
+        ),
+        FactKind(
+            "chunks",
+            "the genomic interval that each chunk covers, a row for each chunk and contig",
+            (
+                Column("ord", _INT, "", "number of the chunk, from 0"),
+                Column("offset", _BIG, "bytes", "chunk map"),
+                Column("length", _BIG, "bytes", "chunk map"),
+                Column("contig", _TEXT, "", "null: header, end marker, or records without a position"),
+                Column("start", _BIG, "bases", "first position of records that start in the chunk, 0-based"),
+                Column("stop", _BIG, "bases", "largest end of records that start in the chunk, exclusive"),
+                Column(
+                    "exact", pa.bool_(), "", "true: from records; false: an index gave bounds that hold all records"
+                ),
+            ),
+        ),
+    )
+}
+"""Every kind by name. The order is that of the documentation."""
+
+
+def fact_table(kind: str, rows: Iterable[Sequence[Any]]) -> dict[str, pa.Table]:
+    """A table of one kind from rows, under its name; nothing when there are no rows."""
+    schema = FACT_KINDS[kind].schema
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return {}
+    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    return {kind: pa.Table.from_arrays(arrays, schema=schema)}
+
+
+def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:
+        # Names that are not UTF-8 are escaped inside, which Arrow does not hold.
+        plain = [None if text is None else text.encode("utf-8", "surrogateescape") for text in values]
+        return pa.array([None if raw is None else raw.decode("utf-8", "replace") for raw in plain], type_)

@@ -1,0 +1,1 @@
+"""Signals and features in UCSC files: BigWig and BigBed."""

@@ -1,0 +1,1 @@
+"""Variants: VCF and BCF."""
