@@ -17,18 +17,27 @@ from lake.repository import Repository
 
 __all__ = [
     "ADOPTED",
+    "FACTS_PREFIX",
     "INLINE_LIMIT",
+    "SEQUENCE_INDEX",
     "BuiltIndex",
     "artifact_bytes",
     "build_index",
     "find_index",
     "index_paths",
+    "is_of_facts",
     "keep_artifact",
     "pack_artifact",
 ]
 
 ADOPTED = "adopted"
 """Code of an index that came with the data and passed the check."""
+
+FACTS_PREFIX = "facts."
+"""Kinds of facts as kinds of artifacts: ``facts.samples``."""
+
+SEQUENCE_INDEX = "sequence-md5/1"
+"""Kind of the artifact that lists, in the order of ``facts.sequences``, 16 bytes of MD5 a sequence."""
 
 INLINE_LIMIT = 64 << 10
 """Bytes up to which an artifact lives in the journal."""
@@ -130,3 +139,8 @@ def index_paths(form: RegionFormat, path: str) -> Sequence[tuple[str, str]]:
             else:
                 found.append((index.kind, path + suffix))
     return found
+
+
+def is_of_facts(kind: str) -> bool:
+    """Whether a kind of artifact serves the catalog and not the regions of its file."""
+    return kind.startswith(FACTS_PREFIX) or kind == SEQUENCE_INDEX

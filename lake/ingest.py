@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lake.artifacts import ADOPTED, build_index, find_index, index_paths, pack_artifact
 from lake.digest import Digest
-from lake.errors import FormatError, InvalidInput, IsDirectory, LakeError, NotDirectory, SourceChanged, StorageError
-from lake.formats.base import RegionFormat
-from lake.formats.bgzf import check_chain
-from lake.formats.registry import companion, get_format, region_format
+from lake.errors import (
+    DamagedObject,
+    FormatError,
+    InvalidInput,
+    IsDirectory,
+    LakeError,
+    NotDirectory,
+    SourceChanged,
+    StorageError,
+)
+from lake.formats.base import ColumnFormat, RegionFormat
+from lake.formats.compression.bgzf import check_chain
+from lake.formats.facts.sources import fact_source
+from lake.formats.reader import ByteReader
+from lake.formats.registry import COMPANION_ONLY, companion, get_format, region_format
 from lake.formats.sniffing import suffix_problem
 from lake.inspection import Inspector
 from lake.journal.base import ABSENT, Artifact, Change, Entry, Json, MakeDirectory, ObjectRecord, Put
@@ -87,6 +98,8 @@ class _Taken:
     checksums: dict[str, str]
     chunks: bytes | None
     problems: tuple[str, ...]
+    blocked: bool
+    """Whether it is in BGZF blocks."""
     record: ObjectRecord | None = None
 
 
@@ -144,6 +157,8 @@ class Intake:
         self.objects: dict[Digest, ObjectRecord] = {}
         self.artifacts: list[Artifact] = []
         self.batches: list[Batch] = []
+        self.reopened: list[Digest] = []
+        """Objects whose regions are answered otherwise from this put on."""
 
     def take(self, jobs: Sequence[Job], refused: Sequence[Refusal]) -> None:
         """Store the files of ``jobs``; what cannot be stored becomes an item with an error.
@@ -262,11 +277,14 @@ class Intake:
             inspector.checksums() if self._options.checksums else {},
             chunk_map.encode() if chunk_map is not None else None,
             tuple(problems),
+            inspector.detected.container == "bgzf",
         )
 
     def _check(self, batch: Batch, staged: Staged, inspector: Inspector) -> list[str]:
-        form = get_format(inspector.detected.name)
-        if form is None and inspector.detected.container != "bgzf":
+        name, container = inspector.detected
+        # Plain text has nothing to check, and there may be a great deal of it.
+        form = get_format(name) if container == "bgzf" or name not in COMPANION_ONLY else None
+        if form is None and container != "bgzf":
             return []
         with batch.open(staged) as file:
             reader = _StagedReader(file, staged)
@@ -342,6 +360,24 @@ class Intake:
         if moved or healed:
             self._remember_healed(moved, healed)
         self._index(group)
+        self._describe(group)
+
+    def _describe(self, group: list[_Taken]) -> None:
+        """Keep the facts of what is new, and say which references are missing."""
+        wanted = [taken for taken in group if taken.item.new and fact_source(taken.format)]
+        if not wanted:
+            return
+        from lake.description import describe
+
+        described = describe(
+            self._repo,
+            [(taken.record, taken.item.warnings) for taken in wanted if taken.record and not taken.problems],
+            self.artifacts,
+            self.objects,
+            whole=self._options.index,
+        )
+        self.artifacts.extend(described.artifacts)
+        self.objects.update((made.digest, made) for made in described.objects)
 
     def _remember_healed(self, moved: dict[Digest, Location], healed: set[Digest]) -> None:
         """At once, whatever becomes of this put: the objects are live, and the bytes just stored are good."""
@@ -353,26 +389,38 @@ class Intake:
 
     def _index(self, group: list[_Taken]) -> None:
         here = {taken.item.path: taken for taken in group}
-        owners = {path: taken for path, taken in here.items() if taken.record and region_format(taken.record.format)}
+        companions = {
+            path: found
+            for path, taken in here.items()
+            if taken.format in _INDEX_FORMATS and (found := companion(path)) is not None
+        }
+        named = {owner for found in companions.values() for owner in found.owners}
+        owners = {
+            path: taken
+            for path, taken in here.items()
+            if (path in named or taken.blocked or taken.format not in COMPANION_ONLY) and region_format(taken.format)
+        }
         for path, taken in owners.items():
             assert taken.record is not None
             self._index_one(path, taken.record, taken.item, here)
-        for path, taken in here.items():
-            found = companion(path) if taken.format in _INDEX_FORMATS else None
-            if found is None or any(owner in owners for owner in found.owners):
+        for path, found in companions.items():
+            if any(owner in owners for owner in found.owners):
                 continue
             for owner in found.owners:
                 entry = self._lookup(owner)
                 if entry is not None and entry.digest is not None and region_format(entry.format or ""):
                     record = self._repo.shelf.reader(entry.hex).record
-                    self._index_one(owner, record, taken.item, here)
+                    self._index_one(owner, record, here[path].item, here)
                     break
 
     def _index_one(self, path: str, record: ObjectRecord, item: PutItem, here: dict[str, _Taken]) -> None:
         """Adopt the companion index of one file, or build a missing one."""
         form = region_format(record.format)
         assert form is not None
-        if record.problems or find_index(self._repo, form, self._repo.journal.artifacts(record.digest)):
+        if record.problems:
+            return
+        own = find_index(self._repo, form, self._repo.journal.artifacts(record.digest))
+        if own is not None and not isinstance(form, ColumnFormat):
             return
         reader = (
             _StoredReader(self._repo.store, record)
@@ -388,12 +436,19 @@ class Intake:
                 continue
             body = self._repo.store.read(companion_record.location, 0, companion_record.size)
             refusal = form.check_index(reader, kind, body)
+            if refusal is None and own is not None:
+                assert isinstance(form, ColumnFormat)
+                if _reads_otherwise(form, reader, own[1], body):
+                    adopted = Artifact(record.digest, kind, ADOPTED, target=companion_record.digest)
+                    self._build_otherwise(form, record, item, adopted, body)
+                return
             if refusal is None:
                 self.artifacts.append(Artifact(record.digest, kind, ADOPTED, target=companion_record.digest))
+                self.reopened.append(record.digest)
                 item.index = f"{kind} adopted"
                 return
             item.warnings.append(f"index {candidate} is not used: {refusal}")
-        if self._options.index and path == item.path:
+        if self._options.index and own is None and path == item.path and record.format not in COMPANION_ONLY:
             self._build(form, record, item)
 
     def _build(self, form: RegionFormat, record: ObjectRecord, item: PutItem) -> None:
@@ -407,12 +462,37 @@ class Intake:
             built = build_index(self._repo, form, reader)
         except FormatError as error:
             item.warnings.append(str(error))
+            if record.digest in self.objects:
+                self.objects[record.digest] = replace(record, problems=(*record.problems, str(error)))
             return
         for kind, body in built.bodies(form):
             artifact, records = pack_artifact(self._repo, record.digest, kind, form.planner, body)
             self.artifacts.append(artifact)
             self.objects.update((made.digest, made) for made in records)
         item.index = f"{built.kind} built"
+
+    def _build_otherwise(
+        self, form: ColumnFormat, record: ObjectRecord, item: PutItem, adopted: Artifact, index: bytes
+    ) -> None:
+        """Replace the table of a file, and the facts from it, by those of the columns that an index names."""
+        reader = self._repo.shelf.add(record)
+        assert form.table_kind is not None
+        facts: list[Artifact] = []
+        held: list[ObjectRecord] = []
+        try:
+            body = form.build_table(reader, index)
+            if fact_source(record.format):
+                from lake.facts import made_located_facts
+
+                facts, held = made_located_facts(self._repo, form, reader, (form.table_kind, body), body)
+        except (FormatError, DamagedObject) as error:
+            item.warnings.append(f"the columns that the {adopted.kind} names are not used: {error}")
+            return
+        table, records = pack_artifact(self._repo, record.digest, form.table_kind, form.planner, body)
+        self.artifacts += [adopted, table, *facts]
+        self.objects.update((made.digest, made) for made in [*records, *held])
+        self.reopened.append(record.digest)
+        item.index = f"{adopted.kind} adopted, {form.table_kind} built with its columns"
 
     def _companion(self, path: str, here: dict[str, _Taken]) -> ObjectRecord | None:
         taken = here.get(path)
@@ -422,6 +502,14 @@ class Intake:
         if entry is None or entry.digest is None:
             return None
         return self._repo.journal.object(entry.hex)
+
+
+def _reads_otherwise(form: ColumnFormat, reader: ByteReader, known: bytes, index: bytes) -> bool:
+    try:
+        return form.reads_otherwise(reader, known, index)
+    except FormatError:
+        # What is known is damaged: it is derived, hence made again.
+        return True
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -266,9 +266,9 @@ class Lake(LakeView):
             artifacts=intake.artifacts,
             batches=intake.batches,
         )
-        for item in intake.items:
-            if item.healed and item.digest is not None:
-                self._desk.forget(item.digest)
+        healed = [item.digest for item in intake.items if item.healed and item.digest is not None]
+        for digest in [*healed, *intake.reopened]:
+            self._desk.forget(digest)
         return commit
 
     # -- entries ------------------------------------------------------------------------------------------------

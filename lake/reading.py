@@ -8,11 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
+from lake.artifacts import is_of_facts
 from lake.digest import Digest
 from lake.errors import DamagedObject, LakeError, NotFound, with_others
+from lake.formats.decode_options import DecodeOptions
 from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
 from lake.fsck import FsckReport, check_lake
 from lake.globbing import has_pattern, match_paths
@@ -25,6 +28,11 @@ from lake.repository import Repository
 from lake.segments import Slice
 from lake.transfer import Link, copy_out, link_out, make_directory, write_slice
 from lake.tree import Tree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lake.answers import AnswerDesk, Question
 
 __all__ = ["LakeView", "Stat"]
 
@@ -166,7 +174,7 @@ class LakeView:
             len(reader.chunks),
             tuple(problems),
             record.checksums,
-            tuple(sorted(f"{artifact.kind} ({artifact.code})" for artifact in artifacts)),
+            tuple(sorted(f"{found.kind} ({found.code})" for found in artifacts if not is_of_facts(found.kind))),
             tuple(sorted(damage.ord for damage in self.repo.journal.damage(entry.hex))),
         )
 
@@ -261,24 +269,60 @@ class LakeView:
         *,
         targets: str | os.PathLike[str] | None = None,
         ref: str | None = None,
+        include_flags: int = 0,
+        exclude_flags: int = 0,
+        min_quality: int = 0,
+        mates: bool = False,
+        samples: Sequence[str] | None = None,
+        fields: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+        notags: Sequence[str] = (),
+        format: str | None = None,
+        reference: str | os.PathLike[str] | None = None,
     ) -> Slice:
-        """Regions of a file as a complete, valid file of the same format: every record once, in file order.
+        """Regions of a file as a complete, valid file: every record once, in file order.
+
+        Without further options the answer is verbatim. With one that needs records decoded (`DecodeOptions`) it is
+        computed while it is read, in bounded memory, and ``verbatim`` is False.
 
         Args:
             path: a file whose format knows regions.
             regions: samtools notation (1-based, closed: ``chr20:1,000,000-2,000,000``); none: the whole file.
             targets: a BED file of further regions (``samtools view -M -L``).
+            ref: the ref to read at.
+            include_flags, exclude_flags, min_quality: as ``samtools view -f -F -q``.
+            mates: the mates of the reads too, as ``samtools view -P``.
+            samples: columns of a VCF or BCF, as ``bcftools view -I -s``.
+            fields, tags, notags: parts of reads to keep, or to leave out, as in htsget.
+            format: ``SAM``, ``BAM``, ``CRAM``, ``VCF``, ``VCFTEXT`` or ``BCF``.
+            reference: a FASTA outside of the lake with sequences that a CRAM needs.
 
         Raises:
-            InvalidRegion: cannot be parsed, or names no contig of the file.
+            InvalidRegion: cannot be parsed, or names no contig of the file, or several.
+            InvalidInput: options that the format does not have.
             Unsupported: the format has no regions.
-            FormatError, DamagedObject: what the query needs is damaged.
+            FormatError, DamagedObject: what the query needs is damaged, or a reference is missing.
         """
+        options = DecodeOptions(
+            include_flags,
+            exclude_flags,
+            min_quality,
+            mates,
+            tuple(samples) if samples is not None else None,
+            tuple(fields) if fields is not None else None,
+            tuple(tags) if tags is not None else None,
+            tuple(notags),
+            format,
+        )
         tree, cleaned = self._at(path, ref)
         entry = tree.file(cleaned)
         wanted = [regions] if isinstance(regions, str) else list(regions)
         lines = _lines(Path(targets)) if targets is not None else None
-        return self._desk.slice(entry.hex, cleaned, wanted, lines)
+        if reference is not None:
+            self._desk.references.use(Path(reference))
+        if options == DecodeOptions():
+            return self._desk.slice(entry.hex, cleaned, wanted, lines)
+        return self._answers.slice(self._answers.ask(entry.hex, cleaned, wanted, lines, options))
 
     def save(self, answer: Slice, destination: str | os.PathLike[str], *, write_index: bool = False) -> None:
         """Write a slice to a local file, whole or not at all; with ``write_index`` its index beside it.
@@ -289,10 +333,107 @@ class LakeView:
         """
         write_slice(answer, Path(destination), index=write_index)
 
-    def index(self, path: str | os.PathLike[str], *, ref: str | None = None) -> list[str]:
-        """Make the index and the table that region queries profit from, where missing; returns the kinds at hand."""
+    def index(self, path: str | os.PathLike[str], *, ref: str | None = None, names: bool = False) -> list[str]:
+        """Make the index and the table that region queries profit from, where missing; returns the kinds at hand.
+
+        Args:
+            path: a file.
+            ref: the ref to read at.
+            names: also an index of read names, 8 bytes a read, for ``name=READ`` of a FASTQ.
+
+        Raises:
+            Unsupported: names of a file that is no FASTQ.
+            FormatError: names of a file that is malformed.
+        """
         tree, cleaned = self._at(path, ref)
-        return self._desk.index(tree.file(cleaned).hex, cleaned)
+        return self._desk.index(tree.file(cleaned).hex, cleaned, names=names)
+
+    def facts(self, path: str | os.PathLike[str], *, ref: str | None = None) -> dict[str, pa.Table]:
+        """What a file adds to the catalog, by kind (`lake.formats.facts.kinds.FACT_KINDS`); missing facts are made.
+
+        Raises:
+            FormatError: the file is damaged where the facts stand.
+        """
+        from lake.facts import load_facts
+
+        return load_facts(self.repo, self.reader(path, ref=ref))
+
+    # -- tables -------------------------------------------------------------------------------------------------
+    @cached_property
+    def _answers(self) -> AnswerDesk:
+        from lake.answers import AnswerDesk
+
+        return AnswerDesk(self.repo, self._desk)
+
+    def _ask(
+        self,
+        path: str | os.PathLike[str],
+        regions: str | Sequence[str],
+        ref: str | None,
+        options: DecodeOptions | None = None,
+    ) -> Question:
+        tree, cleaned = self._at(path, ref)
+        wanted = [regions] if isinstance(regions, str) else list(regions)
+        return self._answers.ask(tree.file(cleaned).hex, cleaned, wanted, None, options)
+
+    def reads(
+        self,
+        path: str | os.PathLike[str],
+        regions: str | Sequence[str] = (),
+        *,
+        columns: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
+        include_flags: int = 0,
+        exclude_flags: int = 0,
+        min_quality: int = 0,
+        ref: str | None = None,
+    ) -> pa.RecordBatchReader:
+        """Reads of a BAM, CRAM or SAM as Arrow, a batch at once (``.read_all()`` makes a table).
+
+        Columns are those of `lake.formats.alignments.read_columns.READ_COLUMNS`, and one for each of ``tags``;
+        positions are 0-based, half-open. Flags and quality as in ``samtools view -f -F -q``.
+        """
+        options = DecodeOptions(include_flags, exclude_flags, min_quality)
+        return self._answers.reads(self._ask(path, regions, ref, options), columns, tags)
+
+    def variants(
+        self,
+        path: str | os.PathLike[str],
+        regions: str | Sequence[str] = (),
+        *,
+        samples: Sequence[str] | None = None,
+        ref: str | None = None,
+    ) -> pa.RecordBatchReader:
+        """Variants of a VCF or BCF as Arrow; ``samples`` adds their genotypes, those of all when it is empty."""
+        return self._answers.variants(self._ask(path, regions, ref), samples)
+
+    def features(
+        self, path: str | os.PathLike[str], regions: str | Sequence[str] = (), *, ref: str | None = None
+    ) -> pa.RecordBatchReader:
+        """Features of a BED, GFF3 or GTF as Arrow."""
+        return self._answers.features(self._ask(path, regions, ref))
+
+    def sequence(self, path: str | os.PathLike[str], region: str, *, ref: str | None = None) -> str:
+        """The bases of one region of a FASTA, in the case in which they are stored."""
+        return self._answers.sequence(self._ask(path, region, ref))
+
+    def coverage(
+        self,
+        path: str | os.PathLike[str],
+        regions: str | Sequence[str] = (),
+        *,
+        bin: int = 1,
+        exclude_flags: int = 0x704,
+        min_quality: int = 0,
+        ref: str | None = None,
+    ) -> pa.RecordBatchReader:
+        """Mean depth of an alignment by bins of ``bin`` bases, each with a row: contig, start, stop, depth.
+
+        Counts as ``samtools depth -a``: bases aligned by M, = or X of reads that are neither unmapped, secondary,
+        failed nor duplicates (``exclude_flags``).
+        """
+        options = DecodeOptions(exclude_flags=exclude_flags, min_quality=min_quality)
+        return self._answers.coverage(self._ask(path, regions, ref, options), bin)
 
     # -- history ------------------------------------------------------------------------------------------------
     def branches(self) -> list[Branch]:

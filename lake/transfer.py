@@ -109,12 +109,17 @@ def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
             while view:
                 view = view[os.write(descriptor, view) :]
     if index:
+        from lake.formats.tool_index import build_tool_index
+
         form = region_format(detect(head, destination.name).name)
         if form is None:
             raise Unsupported(f"{destination}: its format has no index")
         temporary = destination.with_name(f".{destination.name[:200]}.{secrets.token_hex(6)}.index")
-        kind = form.build_index(destination, temporary, threads=os.cpu_count() or 1)
-        os.replace(temporary, destination.with_name(f"{destination.name}.{kind}"))
+        try:
+            kind = build_tool_index(form, destination, temporary)
+            os.replace(temporary, destination.with_name(f"{destination.name}.{kind}"))
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -98,11 +98,43 @@ def _add_store_commands(commands: _Commands) -> None:
         "-o", "--output", default="-", metavar="FILE|-|DIR/", help="where to; several files need a directory"
     )
     cut.add_argument("--write-index", action="store_true", help="index every file written")
+    _add_decode_options(cut)
     _ref(cut)
 
     index = commands.add("index", "store:index", "make the indexes and tables that regions profit from")
     index.add_argument("paths", nargs="+", metavar="PATH")
+    index.add_argument("--names", action="store_true", help="also an index of the read names of a FASTQ, for name=READ")
     _ref(index)
+
+
+def _add_decode_options(cut: argparse.ArgumentParser) -> None:
+    """Options for which records are decoded: the answer is not verbatim then."""
+    options = cut.add_argument_group("options that decode records")
+    options.add_argument(
+        "-f", "--include-flags", type=_flags, default=0, metavar="INT", help="only reads with all of these flags"
+    )
+    options.add_argument(
+        "-F", "--exclude-flags", type=_flags, default=0, metavar="INT", help="only reads with none of these flags"
+    )
+    options.add_argument("-q", "--min-quality", type=int, default=0, metavar="INT", help="only reads mapped so well")
+    options.add_argument("--mates", action="store_true", help="the mates of the reads too, wherever they lie")
+    options.add_argument("--samples", type=_names, metavar="A,B", help="columns of a VCF or BCF")
+    options.add_argument("--fields", type=_names, metavar="QNAME,…", help="fields of reads to keep")
+    options.add_argument("--tags", type=_names, metavar="NM,…", help="tags of reads to keep; empty: none")
+    options.add_argument("--notags", type=_names, default=(), metavar="OQ,…", help="tags of reads to leave out")
+    options.add_argument(
+        "--output-format", choices=["SAM", "BAM", "CRAM", "VCF", "VCFTEXT", "BCF"], help="VCF is BGZF, VCFTEXT plain"
+    )
+    options.add_argument("--reference", metavar="FASTA", help="sequences that a CRAM needs and the lake does not have")
+
+
+def _flags(text: str) -> int:
+    """A number as samtools takes it: decimal, 0x…, 0…."""
+    return int(text, 8) if text.startswith("0") and text.isdigit() else int(text, 0)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def _add_look_commands(commands: _Commands) -> None:

@@ -12,6 +12,7 @@ from lake.errors import InvalidInput, InvalidPath, LakeError, NotDirectory, NotF
 from lake.lake import Lake, PutReport
 from lake.objects import iter_chunks
 from lake.progress import progress_for_terminal
+from lake.segments import Slice
 from lake.transfer import make_directory
 
 __all__ = ["cat", "cut", "get", "index", "init", "put"]
@@ -112,10 +113,10 @@ def cut(arguments: argparse.Namespace) -> int:
             raise InvalidInput(f"{len(paths)} files need a directory: -o DIR/")
         if arguments.output == "-" and arguments.write_index:
             raise InvalidInput("--write-index needs a file: -o FILE or -o DIR/")
-        if arguments.output == "-" and sys.stdout.isatty():
+        if arguments.output == "-" and sys.stdout.isatty() and arguments.output_format not in ("SAM", "VCFTEXT"):
             raise InvalidInput("the slice is binary and standard output is a terminal: write it to a file with -o FILE")
         if arguments.output == "-":
-            for piece in lk.slice(paths[0], regions, targets=arguments.targets).iter_bytes():
+            for piece in _sliced(lk, paths[0], regions, arguments).iter_bytes():
                 sys.stdout.buffer.write(piece)
             return 0
         names = _output_names(paths)
@@ -123,14 +124,31 @@ def cut(arguments: argparse.Namespace) -> int:
         for path in paths:
             target = Path(arguments.output, names[path]) if folder else Path(arguments.output)
             try:
-                answer = lk.slice(path, regions, targets=arguments.targets)
-                lk.save(answer, target, write_index=arguments.write_index)
+                lk.save(_sliced(lk, path, regions, arguments), target, write_index=arguments.write_index)
             except LakeError as error:
                 # One damaged file must not keep back the slices of all others.
                 failures.append(error)
     if failures:
         raise with_others(failures)
     return 0
+
+
+def _sliced(lk: Lake, path: str, regions: list[str], arguments: argparse.Namespace) -> Slice:
+    return lk.slice(
+        path,
+        regions,
+        targets=arguments.targets,
+        include_flags=arguments.include_flags,
+        exclude_flags=arguments.exclude_flags,
+        min_quality=arguments.min_quality,
+        mates=arguments.mates,
+        samples=arguments.samples,
+        fields=arguments.fields,
+        tags=arguments.tags,
+        notags=arguments.notags,
+        format=arguments.output_format,
+        reference=arguments.reference,
+    )
 
 
 def _paths_and_regions(lk: Lake, arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -168,5 +186,5 @@ def _output_names(paths: list[str]) -> dict[str, str]:
 def index(arguments: argparse.Namespace) -> int:
     with open_lake(arguments) as lk:
         for path in (path for name in arguments.paths for path in lk.expand(name)):
-            print(f"{path}: {', '.join(lk.index(path)) or 'no regions in this format'}")
+            print(f"{path}: {', '.join(lk.index(path, names=arguments.names)) or 'no regions in this format'}")
     return 0

@@ -358,6 +358,10 @@ class Journal(Protocol):
 
     def artifacts(self, digest: Digest) -> list[Artifact]: ...
 
+    def artifacts_of(self, kind: str, after: int = 0) -> tuple[int, list[Artifact]]:
+        """Artifacts of a kind registered since a mark (0: all), of live objects; and the mark to go on from."""
+        ...
+
     def record_damage(self, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:
         """Remember damaged chunks ``(ord, offset, length)``."""
         ...

@@ -19,6 +19,7 @@ __all__ = [
     "Live",
     "add_artifacts",
     "artifacts",
+    "artifacts_of",
     "clear_damage",
     "damage",
     "live",
@@ -145,6 +146,20 @@ def artifacts(sql: sqlite3.Connection, digest: Digest) -> list[Artifact]:
         Artifact(digest, kind, code, body, None if target is None else Digest(target.hex()), inputs)
         for kind, code, body, target, inputs in rows
     ]
+
+
+def artifacts_of(sql: sqlite3.Connection, kind: str, after: int) -> tuple[int, list[Artifact]]:
+    rows = sql.execute(
+        "SELECT a.rowid, o.digest, a.kind, a.code, a.body, t.digest, a.inputs FROM artifact a"
+        " JOIN object o ON o.id = a.object LEFT JOIN object t ON t.id = a.target"
+        " WHERE a.kind = ? AND a.rowid > ? AND o.state = 'live' ORDER BY a.rowid",
+        (kind, after),
+    ).fetchall()
+    found = [
+        Artifact(Digest(digest.hex()), name, code, body, None if target is None else Digest(target.hex()), inputs)
+        for _, digest, name, code, body, target, inputs in rows
+    ]
+    return (rows[-1][0] if rows else after), found
 
 
 def record_damage(sql: sqlite3.Connection, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:

@@ -29,6 +29,7 @@ CREATE TABLE artifact(
   body   BLOB,
   UNIQUE(object, kind, code, inputs)
 );
+CREATE INDEX IF NOT EXISTS artifact_kind ON artifact(kind);
 
 -- A child's id is greater than those of its ancestors. Deleted branches stay: others may inherit from them.
 CREATE TABLE branch(

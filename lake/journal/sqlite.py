@@ -195,6 +195,10 @@ class SqliteJournal:
         with self._database.reading() as sql:
             return objects.artifacts(sql, digest)
 
+    def artifacts_of(self, kind: str, after: int = 0) -> tuple[int, list[Artifact]]:
+        with self._database.reading() as sql:
+            return objects.artifacts_of(sql, kind, after)
+
     def record_damage(self, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:
         with self._database.writing() as sql:
             objects.record_damage(sql, digest, chunks)

@@ -293,3 +293,33 @@ def test_cat(run: Run, files: Path, root: Path) -> None:
     assert "is a directory" in run("cat", "d").fails()
     with Lake.open_at(root) as lk:
         assert branch_files(lk) == local_tree(files)
+
+
+def test_index_of_read_names(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reads = [f"@read{number}\n{'ACGT'[number % 4] * 9}\n+\nIIIIIIIII\n" for number in range(40)]
+    (tmp_path / "r.fastq").write_text("".join(reads))
+    run("put", tmp_path / "r.fastq", "r.fastq").works()
+    done = run("slice", "r.fastq", "name=read7")
+    assert done.text == reads[7]
+    assert "no index of names" in caplog.text
+    assert "fastq-names/1" in run("index", "--names", "r.fastq").works().text
+    caplog.clear()
+    assert run("slice", "r.fastq", "name=read7").works().text == reads[7]
+    assert caplog.text == ""
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    run("put", tmp_path / "t.csv", "t.csv").works()
+    assert "t.csv is CSV" in run("index", "--names", "t.csv").fails()
+
+
+def test_a_reference_that_is_missing_is_told_and_can_be_put_later(run: Run, shared_data: Path) -> None:
+    folder = shared_data / "genomics"
+    asked = ("slice", "volvox_v31.cram", "ctgA:1-1000", "--output-format", "SAM")
+    done = run("put", folder / "cram/volvox_v31.cram", ".")
+    assert done.status == 0
+    assert re.fullmatch(
+        r"lake: warning: volvox_v31\.cram: contig ctgA needs reference M5 [0-9a-f]{32}: put a FASTA that has it\n",
+        done.err,
+    )
+    assert "needs reference M5" in run(*asked).fails()
+    run("put", folder / "fasta/volvox.fa.gz", ".").works()
+    assert sum(not line.startswith("@") for line in run(*asked).works().lines) == 131
