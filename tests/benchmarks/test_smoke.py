@@ -47,7 +47,7 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("lookup", ["--turns", "1", "--depth", "20", "--paths", "20"]),
         ("slices", ["--turns", "1", "--bam", "BAM", "--queries", "20", "--big", "100000"]),
         ("import_time", ["--turns", "1"]),
-        ("memory", ["--bam", "BAM", "--files", "10"]),
+        ("memory", ["--bam", "BAM", "--files", "10", "--also", "BAM", "two"]),
     ],
 )
 def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_path: Path) -> None:
@@ -59,6 +59,42 @@ def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_pa
     assert figures
     assert all(figure.value > 0 or script == "import_time" for figure in figures)
     assert not work.exists() or not list(work.iterdir()), "temporary data stayed behind"
+
+
+@pytest.fixture(scope="module")
+def genomes(bam: Path) -> dict[str, Path]:
+    """The same places as reads, variants, features and bases."""
+    cram, bcf, vcf, bed, fasta = (bam.with_name(f"small.{name}") for name in ("cram", "bcf", "vcf", "bed", "fa"))
+    pysam.view("-C", "--output-fmt-option", "no_ref=1", "-o", str(cram), str(bam), catch_stdout=False)
+    pysam.index(str(cram))
+    places = [(contig, 90 * number) for contig in ("one", "two") for number in range(_READS)]
+    header = (
+        "##fileformat=VCFv4.3\n##contig=<ID=one>\n##contig=<ID=two>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    )
+    vcf.write_text(header + "".join(f"{contig}\t{at + 1}\t.\tA\tC\t.\t.\t.\n" for contig, at in places))
+    bed.write_text("".join(f"{contig}\t{at}\t{at + 50}\n" for contig, at in places))
+    fasta.write_text("".join(f">{name}\n" + "ACGTACGTAC\n" * 30_000 for name in ("one", "two")))
+    pysam.faidx(str(fasta))
+    with pysam.VariantFile(str(vcf)) as source, pysam.VariantFile(str(bcf), "wb", header=source.header) as made:
+        for record in source:
+            made.write(record)
+    pysam.tabix_index(str(bcf), preset="bcf", force=True)  # type: ignore[arg-type]
+    vcf, bed = (Path(pysam.tabix_index(str(path), preset=path.suffix[1:], force=True)) for path in (vcf, bed))  # type: ignore[arg-type]
+    return {"bam": bam, "cram": cram, "vcf": vcf, "bcf": bcf, "bed": bed, "fasta": fasta, "gvcf": vcf, "rna": bam}
+
+
+@pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in ("samtools", "bcftools", "tabix", "bgzip")), reason="no peers"
+)
+def test_every_genomic_format_is_measured(genomes: dict[str, Path], tmp_path: Path) -> None:
+    files = [word for option, path in genomes.items() for word in (f"--{option}", str(path))]
+    size = ["--turns", "1", "--queries", "10", "--width", "1000"]
+    figures: list[Figure] = import_module("tests.benchmarks.genomics").main(
+        ["--work", str(tmp_path / "w"), *size, *files]
+    )
+    assert {figure.what.partition(":")[0] for figure in figures} == set(genomes)
+    assert all(figure.value > 0 for figure in figures)
+    assert not list((tmp_path / "w").iterdir()), "temporary data stayed behind"
 
 
 def test_percentile_is_a_value_that_enough_do_not_exceed() -> None:
