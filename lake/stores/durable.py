@@ -65,9 +65,9 @@ def _sync(fd: int) -> None:
         os.fsync(fd)
 
 
-_WRITE = 256 << 10
-"""Bytes a write. Linux takes memory for a file's cache in units as large as the write allows, and to come by large
-ones can cost it several times what the small ones do."""
+_WRITE = 16 << 10
+"""Bytes a write. Linux takes memory for a file's cache in units as large as the write allows, and large units cost it
+several times what small ones do where memory is not at hand at once, as in many virtual machines."""
 
 
 class System:

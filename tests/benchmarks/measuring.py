@@ -31,6 +31,7 @@ __all__ = [
     "run",
     "scratch",
     "settle",
+    "warm_memory",
 ]
 
 _PIECE = 1 << 20
@@ -160,6 +161,15 @@ def settle(*leftovers: Path) -> None:
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
     os.sync()
+
+
+def warm_memory(size: int) -> None:
+    """Have so many bytes of free memory at hand for whoever runs next.
+
+    A virtual machine gives memory that is not used back to its host, and whoever needs it then waits for it: the one
+    who happened to run second after a pause would win.
+    """
+    _ = b"\1" * size
 
 
 def arguments_of(description: str, turns: int) -> argparse.ArgumentParser:
