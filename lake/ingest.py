@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,16 +28,17 @@ from lake.formats.reader import ByteReader
 from lake.formats.registry import COMPANION_ONLY, companion, get_format, region_format
 from lake.formats.sniffing import suffix_problem
 from lake.inspection import Inspector
-from lake.journal.base import ABSENT, Artifact, Change, Entry, Json, MakeDirectory, ObjectRecord, Put
+from lake.journal.base import ABSENT, Artifact, Change, Entry, MakeDirectory, ObjectRecord, Put
 from lake.manifest import Manifest
 from lake.paths import parent
 from lake.progress import Progress, Silent
+from lake.puts import PutItem, PutOptions
 from lake.repository import Repository
 from lake.sources import Job, Refusal
-from lake.stores.base import Batch, Location, Method, ObjectStore, Staged
+from lake.stores.base import Batch, Location, ObjectStore, Staged
 from lake.tree import Tree
 
-__all__ = ["Intake", "PutItem", "PutOptions"]
+__all__ = ["Intake"]
 
 _GROUP_FILES = 20_000
 _GROUP_BYTES = 16 << 30
@@ -47,45 +48,6 @@ _INDEX_LIMIT = 1 << 30
 """Bytes that a companion index may have: it is read into memory to be checked."""
 
 _INDEX_FORMATS = ("BAI", "CSI", "TBI", "CRAI", "FAI", "GZI")
-
-
-@dataclass(frozen=True, slots=True)
-class PutOptions:
-    method: Method = Method.COPY
-    index: bool = True
-    """Build a missing index now; False puts it off until first use."""
-    strict: bool = False
-    """Refuse files of unknown format, with damage, or with a name that contradicts their content."""
-    all_or_nothing: bool = False
-    checksums: bool = False
-    """Keep md5 and sha256 beside BLAKE3."""
-    manifest: Manifest | None = None
-    attributes: dict[str, Json] = field(default_factory=dict)
-    exclusive: bool = False
-    """Refuse to replace an existing path."""
-
-
-@dataclass(slots=True)
-class PutItem:
-    """What became of one source."""
-
-    source: str
-    path: str
-    digest: Digest | None = None
-    size: int = 0
-    format: str | None = None
-    chunks: int = 0
-    new: bool = False
-    """False when the lake held the same content already."""
-    healed: bool = False
-    """True when the lake's copy of the content was damaged, and this put replaced it."""
-    index: str | None = None
-    """``bai adopted``, ``csi built``, …"""
-    warnings: list[str] = field(default_factory=list)
-    error: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import IO, Any
 from lake import editing
 from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
-from lake.ingest import Intake, PutItem, PutOptions
+from lake.ingest import Intake
 from lake.journal.base import (
     ABSENT,
     Annotate,
@@ -29,6 +29,7 @@ from lake.journal.base import (
 from lake.manifest import read_manifest
 from lake.paths import split_ref
 from lake.progress import Progress, Silent
+from lake.puts import PutItem, PutOptions
 from lake.reading import LakeView
 from lake.repository import Repository
 from lake.sources import Job, plan_sources

@@ -17,8 +17,8 @@ import pytest
 import lake
 from lake.cli import main
 from lake.errors import FormatError, LakeError
-from lake.ingest import PutItem
 from lake.lake import Lake
+from lake.puts import PutItem
 from tests.lake.truth import GENOMICS, KNOWN, Known, run
 
 FOLDERS = ("bam", "cram", "sam", "vcf", "bcf", "tabix", "fasta", "fastq", "edge")
