@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -343,7 +344,9 @@ class TestFaults:
     def test_bytes_before_names(self, root: Path, tmp_path: Path) -> None:
         system = FaultySystem()
         put_files(LocalStore(root, system), tmp_path / "in", contents(1000))
-        assert system.calls == ["write", "fsync", "rename_new", "sync_directory", "sync_directory"]
+        # How many writes move the bytes is the system's affair; what counts is that nothing comes between them.
+        assert [call for call, _ in groupby(system.calls)] == ["write", "fsync", "rename_new", "sync_directory"]
+        assert system.calls.count("sync_directory") == 2
 
     @pytest.mark.parametrize("room", [0, 1, 2 << 20, 5 << 20])
     def test_full_disk(self, root: Path, tmp_path: Path, room: int) -> None:
