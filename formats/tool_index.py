@@ -40,7 +40,10 @@ def build_tool_index(form: RegionFormat, path: Path, out: Path) -> str:
         if (unfit := form.indexable(reader)) is not None:
             raise FormatError(f"{path} cannot be indexed: {unfit}")
     if write is None:
-        return form.build_index(path, out, os.cpu_count() or 1)
+        try:
+            return form.build_index(path, out, os.cpu_count() or 1)
+        except FormatError as error:
+            raise FormatError(f"{path} {error}") from error
     with path.open("rb") as file:
         if not file.read(16).startswith(b"\x1f\x8b\x08\x04"):
             raise FormatError(f"{path} cannot be indexed: it is not compressed with bgzip")

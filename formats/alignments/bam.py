@@ -98,7 +98,7 @@ class BamFormat:
                 rows = tabulate(builder.watch(source.scan_all(max(threads, 1))), reader.size)
             index = builder.finish()
         except FormatError as error:
-            raise FormatError(f"{path.name} cannot be indexed: {error}") from error
+            raise FormatError(f"cannot be indexed: {error}") from error
         out.write_bytes(index)
         if table is not None:
             table.write_bytes(encode_table(rows))

@@ -300,8 +300,9 @@ def _inflate_at_once(piece: bytes, blocks: list[tuple[int, int]], out: memoryvie
 
     One call for hundreds of blocks: threads that wait for the interpreter after every single one spend half their
     time on that. Zeros between the members of a gzip file mean nothing, but a member that does not end with its block
-    runs into them; how many there are nobody can foresee, so no file can be made that passes by other boundaries.
-    Then no block gives less than its trailer states, and the sum tells that none gives more.
+    runs into them; how many there are is left to chance, so that a file made on purpose to pass by other boundaries
+    passes once in 256 times, and one that is merely damaged does not. Then no block gives less than its trailer
+    states, and the sum tells that none gives more.
     """
     gaps = os.urandom(len(blocks))
     members = (piece[offset : offset + size] + bytes(1 + gap) for (offset, size), gap in zip(blocks, gaps, strict=True))

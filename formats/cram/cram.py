@@ -194,7 +194,7 @@ class CramFormat:
         with PathReader(path) as reader:
             slices = survey(CramSource(reader))
         if not slices.sorted:
-            raise FormatError(f"{path.name} cannot be indexed: the records are not sorted by coordinate")
+            raise FormatError("cannot be indexed: the records are not sorted by coordinate")
         out.write_bytes(to_crai(slices))
         return "crai"
 

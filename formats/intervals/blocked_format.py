@@ -127,7 +127,7 @@ class BlockedFormat(ABC):
             with PathReader(path) as reader:
                 out.write_bytes(self.build_table(reader, None))
         except FormatError as error:
-            raise FormatError(f"{path.name} cannot be indexed: {error}") from error
+            raise FormatError(f"cannot be indexed: {error}") from error
         return self.table_kind
 
     def build_table(self, reader: ByteReader, index: bytes | None) -> bytes:

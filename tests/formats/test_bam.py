@@ -278,7 +278,7 @@ def test_an_unsorted_file_gets_no_index_and_leaves_no_litter(tmp_path: Path) -> 
     made = made_bam(CONTIGS, [Read(0, 9, "10M"), Read(0, 5, "10M")])
     path = tmp_path / "unsorted.bam"
     path.write_bytes(blocked(made.inflated, [5000]))
-    with pytest.raises(FormatError, match=r"unsorted\.bam cannot be indexed: the records are not sorted"):
+    with pytest.raises(FormatError, match=r"^cannot be indexed: the records are not sorted"):
         BAM.build_index(path, tmp_path / "out.bai", 2)
     assert [item.name for item in tmp_path.iterdir()] == ["unsorted.bam"]
 

@@ -477,7 +477,7 @@ def test_many_containers_are_cut_while_the_answer_is_read(
     truth = decoded(path, reference)
     reader = BytesReader(path.read_bytes())
     assert CRAM.indexable(reader) == "the records are not sorted by coordinate"
-    with pytest.raises(FormatError, match=r"unsorted\.cram cannot be indexed"):
+    with pytest.raises(FormatError, match=r"^cannot be indexed"):
         CRAM.build_index(path, tmp_path / "out.crai", 1)
     assert not (tmp_path / "out.crai").exists()
     file = CRAM.open(reader, kind=None, index=None, table=None, references=FastaReferences(reference))

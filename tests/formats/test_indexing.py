@@ -197,7 +197,7 @@ def test_what_cannot_be_indexed_leaves_nothing(
     path.write_bytes(blocked(made_bam(contigs, reads).inflated, [5000]))
     with pytest.raises(FormatError, match=message) as caught:
         BAM.build_index(path, tmp_path / "index", 2, tmp_path / "table")
-    assert "made.bam" in str(caught.value)
+    assert str(caught.value).startswith("cannot be indexed: ")
     assert [item.name for item in tmp_path.iterdir()] == ["made.bam"]
 
 

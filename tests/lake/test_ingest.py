@@ -16,7 +16,17 @@ from lake.errors import Conflict, DamagedObject, FormatError, InvalidInput, Sour
 from lake.lake import Lake
 from lake.stores.local import LocalStore
 from lake.testing.faults import FaultySystem
-from tests.lake.samples import NOISE, branch_files, flip, local_tree, make_tree, object_file, staged, stored_objects
+from tests.lake.samples import (
+    NOISE,
+    branch_files,
+    flip,
+    local_tree,
+    make_bam,
+    make_tree,
+    object_file,
+    staged,
+    stored_objects,
+)
 
 
 @pytest.fixture
@@ -383,3 +393,17 @@ def test_no_put_on_a_tag(lk: Lake, source: Path) -> None:
             lk.put(source, f"@{ref}/y")
     with pytest.raises(InvalidInput, match="under way"), lk.commit("one"), lk.commit("two"):
         pass
+
+
+def test_damage_that_only_indexing_meets_is_kept(lk: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Large files are not decoded by the checks of a put.
+    monkeypatch.setattr("lake.formats.alignments.bam._CHECKED_WHOLE", 0)
+    monkeypatch.setattr("lake.formats.intervals.batch._RECORDS_SAMPLED", 100)
+    bam = make_bam(tmp_path / "reads.bam", reads=20_000)
+    flip(bam, bam.stat().st_size // 2)
+    (item,) = lk.put(bam, "x/").items
+    assert item.error is None
+    assert item.index is None
+    told = [warning for warning in item.warnings if warning.startswith("cannot be indexed: ")]
+    assert told
+    assert told[0] in lk.stat("x/reads.bam").problems
