@@ -316,7 +316,7 @@ class Intake:
                     taken.item.path,
                     digest,
                     patch=options.attributes or None,
-                    expect=ABSENT if options.exclusive else None,
+                    expect=ABSENT if options.exclusive else options.expect,
                 )
             )
         if moved or healed:

@@ -34,6 +34,7 @@ from lake.reading import LakeView
 from lake.repository import Repository
 from lake.sources import Job, plan_sources
 from lake.stores.base import Batch, Method
+from lake.tokens import Tokens
 from lake.transaction import Transaction
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
@@ -244,7 +245,7 @@ class Lake(LakeView):
     ) -> PutReport:
         """Store files at the very paths that the jobs name, as one commit; the first that cannot be stored stops all.
 
-        Sources that are to be moved go as soon as they are stored, also inside a transaction.
+        Sources that are to be moved go once the commit stands; inside a transaction as soon as they are stored.
 
         Raises:
             LakeError, OSError: nothing was stored.
@@ -254,8 +255,9 @@ class Lake(LakeView):
             intake.take(jobs, [])
             if intake.failures:
                 raise intake.failures[0]
-            for batch in intake.batches:
-                batch.release()
+            if self._transaction is not None:
+                for batch in intake.batches:
+                    batch.release()
             return PutReport(intake.items, self._apply_intake(tree, intake, message))
 
     def _apply_intake(self, tree: Tree, intake: Intake, message: str) -> Commit | None:
@@ -419,6 +421,11 @@ class Lake(LakeView):
         """Name the state at a ref for good."""
         self._must_write()
         return self.repo.journal.create_tag(name, target or self.ref)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Who may use this lake over the network."""
+        return Tokens(self.repo.journal)
 
     def delete_tag(self, name: str) -> None:
         self._must_write()

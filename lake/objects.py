@@ -80,6 +80,11 @@ class ObjectReader:
         """One `read` for each ``(offset, length)``."""
         return [self.read(offset, length) for offset, length in ranges]
 
+    @property
+    def verified(self) -> bool:
+        """Whether every chunk has been checked by this process."""
+        return self._pending == 0
+
     def _verify(self, number: int) -> bytes:
         start, size = self.chunks.span(number)
         expected = self.chunks.digest(number)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lake.digest import Digest
-from lake.journal.base import Json
+from lake.journal.base import Expect, Json
 from lake.manifest import Manifest
 from lake.stores.base import Method
 
@@ -27,6 +27,8 @@ class PutOptions:
     attributes: dict[str, Json] = field(default_factory=dict)
     exclusive: bool = False
     """Refuse to replace an existing path."""
+    expect: Expect | None = None
+    """What every path has to be when it is replaced; `exclusive` goes before it."""
 
 
 @dataclass(slots=True)

@@ -87,6 +87,11 @@ class LakeView:
     def root(self) -> Path:
         return self.repo.root
 
+    @property
+    def desk(self) -> RegionDesk:
+        """Answers regions of files by digest, for those who hand slices out in parts."""
+        return self._desk
+
     def close(self) -> None:
         """Release what this process holds. A closed lake opens again by itself at its next use."""
         self.repo.close()

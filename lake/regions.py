@@ -22,12 +22,12 @@ from lake.formats.region import Region, read_targets
 from lake.formats.registry import region_format
 from lake.objects import ObjectReader
 from lake.repository import Repository
-from lake.segments import Slice, Span
+from lake.segments import Plan, Slice, Span
 
 if TYPE_CHECKING:
     from lake.references import LakeReferences
 
-__all__ = ["RegionDesk"]
+__all__ = ["RegionDesk", "identity"]
 
 _log = logging.getLogger("lake.regions")
 
@@ -38,6 +38,11 @@ _GZIP = b"\x1f\x8b"
 _OPEN_FILES = 64
 _TABLE_AT_ONCE = 48 << 20
 """Bytes of a file up to which its table is made at the first query; bigger ones get theirs beside the queries."""
+
+
+def identity(form: RegionFormat, digest: Digest, query: str) -> str:
+    """See `lake.segments.Slice.identity`."""
+    return blake3("\0".join((digest, form.planner, form.encoder, query)).encode()).hexdigest()
 
 
 class RegionDesk:
@@ -110,8 +115,20 @@ class RegionDesk:
             plan = file.plan(regions, targets)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
-        identity = blake3("\0".join((digest, form.planner, form.encoder, plan.query)).encode()).hexdigest()
-        return Slice(plan.media_type, plan.segments, identity, plan.verbatim, self._read)
+        return self.bound(form, digest, plan)
+
+    def bound(self, form: RegionFormat, digest: Digest, plan: Plan) -> Slice:
+        """A plan of an object with the bytes that it speaks of."""
+        return Slice(plan.media_type, plan.segments, identity(form, digest, plan.query), plan.verbatim, self._read)
+
+    def opened(self, digest: Digest) -> RegionFile | None:
+        """The file where `file` would give it without any work, else None."""
+        form = region_format(self._repo.shelf.reader(digest).record.format)
+        if form is None:
+            return None
+        key = digest, form.name
+        with self._lock:
+            return None if key in self._missing else self._open.get(key)
 
     def file(self, digest: Digest, path: str) -> tuple[RegionFile, RegionFormat]:
         """A file opened for queries; the first time its index is read, or made where it is missing."""

@@ -27,6 +27,9 @@ __all__ = ["Repository", "default_author"]
 LEASE_SECONDS = 3600.0
 """How long staging outlives a process that died; renewed while a process writes."""
 
+STAGING_KINDS = ("staging", "upload")
+"""Kinds of leases that guard a folder of staging: those of processes, and those of uploads that outlive a process."""
+
 RESERVED = ("catalog", "log", "quarantine", "trash")
 """Folders of which the format on disk speaks, and that have nothing in them yet."""
 
@@ -152,12 +155,13 @@ class Repository:
         staged = self.store.sessions()
         if not staged:
             return
-        live = set(self.journal.live_leases("staging"))
+        live = {lease for kind in STAGING_KINDS for lease in self.journal.live_leases(kind)}
         for session in staged:
             if session not in live:
                 self.store.reap(session)
-        for session in self.journal.expired_leases("staging"):
-            self.journal.release_lease(session)
+        for kind in STAGING_KINDS:
+            for session in self.journal.expired_leases(kind):
+                self.journal.release_lease(session)
 
     def commit(
         self,

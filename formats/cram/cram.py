@@ -27,6 +27,7 @@ from lake.formats.cram.table import (
     make_table,
     to_crai,
 )
+from lake.formats.outline import Gap, Outline
 from lake.formats.path_reader import PathReader
 from lake.formats.reader import ByteReader, BytesReader
 from lake.formats.references import References, RequiredReference
@@ -41,16 +42,21 @@ _CHECKED_WHOLE = 8 << 20
 _CUT_AT_ONCE = 8
 """Containers that are cut while a plan is made; more of them are cut while the answer is read."""
 _BYTES_AT_ONCE = 64 << 20
+_EFFORT_OF_CUT = 100
 
 
 class CramFile:
-    """One CRAM opened for region queries. Safe for use by several threads."""
+    """One CRAM opened for region queries: a `lake.formats.outline.PartedFile`. Safe for use by several threads.
+
+    Places are offsets of containers.
+    """
 
     def __init__(self, source: CramSource, table: SliceTable, references: References | None) -> None:
         self._source = source
         self._table = table if table.exact else table.widened(sorted_by_place=source.sorted_by_place)
         self._references = references
         self._judged: dict[int, SliceTable] = {}
+        self.media_type = _MEDIA_TYPE
 
     @property
     def contigs(self) -> dict[str, int]:
@@ -73,7 +79,7 @@ class CramFile:
             _ = self._source.end  # A file that may have lost its tail is not the whole file.
             return Plan(_MEDIA_TYPE, (Span(reader.source, 0, reader.size),), verbatim=True, query=selection.canonical)
         pieces = self._pieces(selection)
-        segments = merge_segments([self._header, *self._body(pieces, selection), self._end_marker])
+        segments = merge_segments([*self.header, *self._body(pieces, selection), self.marker])
         return Plan(_MEDIA_TYPE, segments, verbatim=all(piece.whole for piece in pieces), query=selection.canonical)
 
     def _pieces(self, selection: Selection) -> list[Piece]:
@@ -114,12 +120,50 @@ class CramFile:
         return cut_container(self._source, self._source.container(piece.offset), chooser, self._references)
 
     @cached_property
-    def _header(self) -> Span:
-        return Span(self._source.reader.source, 0, self._source.body)
+    def header(self) -> tuple[Segment, ...]:
+        return (Span(self._source.reader.source, 0, self._source.body),)
 
     @cached_property
-    def _end_marker(self) -> Span:
+    def marker(self) -> Span:
         return Span(self._source.reader.source, self._source.end, len(self._source.marker))
+
+    def query(self, selection: Selection) -> str:
+        return selection.canonical
+
+    def effort(self, selection: Selection) -> int:
+        """To cut a container takes as long as to inflate some hundred blocks."""
+        if selection.everything:
+            return 0
+        return _EFFORT_OF_CUT * sum(not piece.whole for piece in self._table.pieces(selection))
+
+    def body(self, selection: Selection, first: int = 0, stop: int | None = None) -> tuple[Segment, ...]:
+        if selection.everything:
+            return (Span(self._source.reader.source, self._source.body, self._source.end - self._source.body),)
+        pieces = self._pieces(selection)
+        last = self._source.end if stop is None else stop
+        inside = [piece for piece in pieces if first <= piece.offset and piece.end <= last]
+        return merge_segments(list(self._body(inside, selection)))
+
+    def cover(self, selection: Selection) -> tuple[Segment, ...]:
+        if selection.everything:
+            return self.body(selection)
+        source = self._source.reader.source
+        pieces = self._table.pieces(selection)
+        return merge_segments([Span(source, piece.offset, piece.end - piece.offset) for piece in pieces])
+
+    def outline(self, selection: Selection) -> Outline | None:
+        if not self._table.exact or selection.everything:
+            return None
+        source = self._source.reader.source
+        return tuple(
+            Span(source, piece.offset, piece.end - piece.offset)
+            if piece.whole
+            else Gap(piece.offset, piece.end, self._table.narrowed(selection, piece))
+            for piece in self._table.pieces(selection)
+        )
+
+    def windows(self, selection: Selection) -> list[Gap]:
+        return [Gap(0, None, selection)]
 
 
 class CramFormat:

@@ -124,6 +124,17 @@ class SliceTable:
                 pieces.append(piece)
         return pieces
 
+    def narrowed(self, selection: Selection, piece: Piece) -> Selection:
+        """Of a selection as much as can select records of one container."""
+        rows = self.rows[self.rows["container"] == piece.offset]
+        places = rows[["tid", "start", "end"]].tolist()
+        intervals = tuple(
+            interval
+            for interval in selection.intervals
+            if any(tid == interval.tid and start < interval.stop and interval.start < end for tid, start, end in places)
+        )
+        return Selection(intervals, unplaced=selection.unplaced and any(tid < 0 for tid, _, _ in places))
+
     def _match(self, selection: Selection) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which rows overlap the selection, and which lie inside it."""
         tid, start, end = (self.rows[name].astype(np.int64) for name in ("tid", "start", "end"))

@@ -66,6 +66,11 @@ class BlockTable:
         reach: I64 = np.maximum.accumulate(np.where(self.tid < 0, NO_CONTIG, self.tid) << POSITION_BITS | self.end)
         return reach
 
+    @cached_property
+    def some_fall_short(self) -> bool:
+        """Whether any record ends at or before its position."""
+        return bool((self.least < FARTHEST).any())
+
     def row_at(self, tid: int, pos: int) -> int:
         """The first row whose first record lies at or behind a place in the order of the file."""
         return int(np.searchsorted(self.key, key_of(tid, pos), side="left"))

@@ -39,6 +39,10 @@ class Locator(Protocol):
         """The range of the records without a contig."""
         ...
 
+    def effort(self, interval: Interval) -> int:
+        """About how many blocks `overlapping` inflates."""
+        ...
+
 
 def _reaching(batch: Batch, tid: int, start: int) -> list[Range]:
     """Records of a contig that start left of ``start`` and end behind it."""
@@ -72,6 +76,66 @@ class TableLocator:
 
     def unplaced(self) -> Range:
         return self._offset(self._table.row_at(-1, -1)), self._source.end
+
+    def effort(self, interval: Interval) -> int:
+        tid, start, _ = interval
+        return 2 + len(self._table.rows_reaching(tid, start, self._table.row_at(tid, start)))
+
+    def covering(self, interval: Interval) -> list[Range]:
+        """Ranges of whole rows that hold the records which overlap the interval, and others; by the table alone."""
+        tid, start, stop = interval
+        begin, end = self._table.row_at(tid, start), self._table.row_at(tid, stop)
+        reaching = self._table.rows_reaching(tid, start, begin)
+        ranges = [(self._offset(row), self._offset(row + 1)) for row in reaching]
+        if begin and int(self._table.tid[begin - 1]) == tid:
+            begin -= 1
+        return [*ranges, (self._offset(begin), self._offset(end))]
+
+    def sure(self, interval: Interval | None) -> Range:
+        """Places of whole blocks all of whose records overlap the interval; by the table alone.
+
+        Without an interval those of the records without a contig. Where there are no such blocks, the second place
+        is not behind the first, but still the start of a block near the end of the interval.
+        """
+        if interval is None:
+            begin, end, last = self._table.row_at(-1, -1), len(self._table.first), self._source.end
+        else:
+            tid, start, stop = interval
+            begin, end = self._table.row_at(tid, start), self._table.row_at(tid, stop)
+            # The first record behind the interval may lie in the last row that begins inside.
+            last = self._offset(end if stop >= UNBOUNDED else max(end - 1, 0))
+            if self._table.some_fall_short and self._table.rows_falling_short(tid, start, max(begin - 1, 0), end):
+                return last, self._block_of(last)
+        return self._block_behind(begin), self._block_of(last)
+
+    def record_near(self, interval: Interval | None) -> int:
+        """The place of a record not far from the end of an interval; the end of the file where there is none."""
+        if interval is None:
+            return self._source.end
+        return self._offset(max(self._table.row_at(interval.tid, interval.stop) - 1, 0))
+
+    def key_before(self, place: int) -> int:
+        """Order (see `key_of`) of a record that begins before a place, as near as the table knows; -1: none does."""
+        row = int(np.searchsorted(self._table.first, place)) - 1
+        return int(self._table.key[row]) if row >= 0 else -1
+
+    def key_behind(self, place: int) -> int:
+        """Order of a record that begins at or behind a place, as near as the table knows; the last of all: none."""
+        row = int(np.searchsorted(self._table.first, place))
+        return int(self._table.key[row]) if row < len(self._table.first) else key_of(-1, -1)
+
+    def _block_of(self, place: int) -> int:
+        shift = self._source.container.shift
+        return place >> shift << shift
+
+    def _block_behind(self, row: int) -> int:
+        """The first block that begins with or behind the first record of a row."""
+        place = self._offset(row)
+        if place == self._block_of(place):
+            return place
+        shift = self._source.container.shift
+        following = int(np.searchsorted(self._table.first, (place >> shift) + 1 << shift))
+        return self._block_of(self._offset(following))
 
     def _offset(self, row: int) -> int:
         """Where a row starts, which is where the one before it ends."""
@@ -161,6 +225,12 @@ class IndexLocator:
             if len(found):
                 return int(batch.first[found[0]])
         return self._end_of_contig(tid, end) if above == end else above
+
+    def effort(self, interval: Interval) -> int:
+        """Some dozen blocks by bisection, and the chunks that hold what starts further left."""
+        tid, start, _ = interval
+        chunks = self._index.query(tid, start, start + 1) if tid < len(self._index.contigs) else []
+        return 32 + sum((end - begin >> 32) + 1 for begin, end in chunks)
 
     def _bracket(self, chunks: Chunks, tid: int, pos: int, end: int) -> tuple[int | None, int]:
         """A record known to lie before the place, or None, and the first known one at or behind it."""

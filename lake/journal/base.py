@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -31,6 +32,7 @@ __all__ = [
     "Put",
     "Remove",
     "Tag",
+    "Token",
     "View",
 ]
 
@@ -231,6 +233,27 @@ class Damage(NamedTuple):
     """When, nanoseconds since the epoch."""
 
 
+class Token(NamedTuple):
+    """What lets somebody in over the network, but for its secret."""
+
+    id: str
+    """A random word; stands in the text of the token."""
+    name: str
+    hash: bytes
+    """SHA-256 of the secret."""
+    grants: str
+    """JSON array: what `lake.grants.grants_of` reads."""
+    created: int
+    """Nanoseconds since the epoch, UTC."""
+    expires: int | None
+    """Nanoseconds since the epoch, UTC; None: never."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it has not expired."""
+        return self.expires is None or time.time_ns() < self.expires
+
+
 class Journal(Protocol):
     """Truth about commits, refs, entries, objects, artifacts and leases.
 
@@ -348,6 +371,14 @@ class Journal(Protocol):
         """Every live object (pages of bounded size, each its own transaction)."""
         ...
 
+    def with_checksum(self, checksum: str) -> list[Digest]:
+        """Live objects of which a further checksum (lower-case hexadecimal) is known."""
+        ...
+
+    def add_checksums(self, digest: Digest, checksums: Mapping[str, str]) -> None:
+        """Remember further checksums of a live object, beside those that are known. Raises NotFound."""
+        ...
+
     def paths_of(self, digest: Digest) -> list[tuple[str, str, int]]:
         """Where an object is or was named: (path, branch, commit), newest first."""
         ...
@@ -384,6 +415,23 @@ class Journal(Protocol):
     def expired_leases(self, kind: str) -> list[str]: ...
 
     def live_leases(self, kind: str) -> list[str]: ...
+
+    # -- tokens -------------------------------------------------------------------------------------------------
+    def add_token(self, token: Token) -> None:
+        """Raises AlreadyExists: the id is taken."""
+        ...
+
+    def token(self, token: str) -> Token | None:
+        """The token of that id, expired or not."""
+        ...
+
+    def tokens(self) -> list[Token]:
+        """All tokens, oldest first."""
+        ...
+
+    def revoke_token(self, token: str) -> None:
+        """Forget the token of that id. Raises NotFound."""
+        ...
 
     def close(self) -> None:
         """Close connections of this process."""

@@ -18,6 +18,7 @@ from lake.stores.base import Location
 __all__ = [
     "Live",
     "add_artifacts",
+    "add_checksums",
     "artifacts",
     "artifacts_of",
     "clear_damage",
@@ -30,6 +31,7 @@ __all__ = [
     "record_damage",
     "register",
     "relocate",
+    "with_checksum",
 ]
 
 _BATCH = 500
@@ -75,9 +77,8 @@ def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
         [(record.chunks, _raw(record.digest)) for record in fresh if record.chunks is not None],
     )
     summed = [digest for digest in known if given[digest].checksums]
-    for digest, checksums in list(_select(sql, "digest, checksums", "state = 'live'", summed)):
-        merged = {**(json.loads(checksums) if checksums else {}), **given[Digest(digest.hex())].checksums}
-        sql.execute("UPDATE object SET checksums = ? WHERE digest = ?", (json.dumps(merged), digest))
+    for digest in live(sql, summed):
+        add_checksums(sql, digest, given[digest].checksums)
     placed = locations(sql, known)
     relocate(sql, {digest: given[digest].location for digest in placed if placed[digest] != given[digest].location})
 
@@ -110,6 +111,22 @@ def read_after(sql: sqlite3.Connection, last: int, limit: int) -> tuple[int, lis
     """The next live objects after an internal id, and the id to go on from."""
     rows = sql.execute(f"{_RECORD} AND o.id > ? ORDER BY o.id LIMIT ?", (last, limit)).fetchall()
     return (rows[-1][0] if rows else last), [_record(row) for row in rows]
+
+
+def with_checksum(sql: sqlite3.Connection, checksum: str) -> list[Digest]:
+    # Few objects have any, and nobody asks often: a look at all of them needs no index that every write pays for.
+    rows = sql.execute(
+        "SELECT digest FROM object WHERE state = 'live' AND instr(checksums, ?) > 0", (json.dumps(checksum),)
+    )
+    return [Digest(digest.hex()) for (digest,) in rows]
+
+
+def add_checksums(sql: sqlite3.Connection, digest: Digest, checksums: Mapping[str, str]) -> None:
+    row = sql.execute("SELECT checksums FROM object WHERE digest = ? AND state = 'live'", (_raw(digest),)).fetchone()
+    if row is None:
+        raise NotFound(f"no object {digest}")
+    merged = {**(json.loads(row[0]) if row[0] else {}), **checksums}
+    sql.execute("UPDATE object SET checksums = ? WHERE digest = ?", (json.dumps(merged, sort_keys=True), _raw(digest)))
 
 
 def paths_of(sql: sqlite3.Connection, digest: Digest) -> list[tuple[str, str, int]]:

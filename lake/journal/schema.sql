@@ -108,3 +108,13 @@ CREATE TABLE lease(
   expires INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX lease_kind ON lease(kind, expires);
+
+-- Who may do what over the network. A revoked token has no row.
+CREATE TABLE token(
+  id      TEXT PRIMARY KEY,
+  name    TEXT NOT NULL,
+  hash    BLOB NOT NULL,                  -- SHA-256 of its secret
+  grants  TEXT NOT NULL,                  -- JSON array of objects
+  created INTEGER NOT NULL,
+  expires INTEGER                         -- NULL: never
+) WITHOUT ROWID;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lake.digest import Digest
 from lake.errors import Conflict
-from lake.journal import branches, edits, entries, history, leases, objects
+from lake.journal import branches, edits, entries, history, leases, objects, tokens
 from lake.journal.base import (
     Artifact,
     Branch,
@@ -21,6 +21,7 @@ from lake.journal.base import (
     ObjectRecord,
     Put,
     Tag,
+    Token,
     View,
 )
 from lake.journal.connection import Database, create
@@ -183,6 +184,14 @@ class SqliteJournal:
                 return
             yield from page
 
+    def with_checksum(self, checksum: str) -> list[Digest]:
+        with self._database.reading() as sql:
+            return objects.with_checksum(sql, checksum)
+
+    def add_checksums(self, digest: Digest, checksums: Mapping[str, str]) -> None:
+        with self._database.writing() as sql:
+            objects.add_checksums(sql, digest, checksums)
+
     def paths_of(self, digest: Digest) -> list[tuple[str, str, int]]:
         with self._database.reading() as sql:
             return objects.paths_of(sql, digest)
@@ -231,6 +240,23 @@ class SqliteJournal:
     def live_leases(self, kind: str) -> list[str]:
         with self._database.reading() as sql:
             return leases.live(sql, kind)
+
+    # -- tokens -------------------------------------------------------------------------------------------------
+    def add_token(self, token: Token) -> None:
+        with self._database.writing() as sql:
+            tokens.add(sql, token)
+
+    def token(self, token: str) -> Token | None:
+        with self._database.reading() as sql:
+            return tokens.find(sql, token)
+
+    def tokens(self) -> list[Token]:
+        with self._database.reading() as sql:
+            return tokens.listed(sql)
+
+    def revoke_token(self, token: str) -> None:
+        with self._database.writing() as sql:
+            tokens.revoke(sql, token)
 
     def close(self) -> None:
         self._database.close()

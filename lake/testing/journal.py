@@ -17,6 +17,7 @@ import pytest
 
 from lake.digest import Digest, digest_of
 from lake.errors import (
+    AlreadyExists,
     Conflict,
     InvalidInput,
     NotFound,
@@ -27,6 +28,7 @@ from lake.journal.base import (
     Change,
     Journal,
     Put,
+    Token,
 )
 from lake.stores.base import Location
 from lake.testing.journal_entries import EntryConformance
@@ -54,6 +56,18 @@ class JournalConformance(EntryConformance, RefConformance):
         assert {record.digest: record for record in journal.objects()} == {r.digest: r for r in [full, *plain]}
         journal.commit("main", [], objects=[object_record("full", format="other", location=full.location)])
         assert journal.object(full.digest) == full
+
+    def test_checksums_find_objects(self, journal: Journal) -> None:
+        summed, other = object_record("a", checksums={"md5": "0a" * 16}), object_record("b")
+        journal.commit("main", [], objects=[summed, other])
+        assert journal.with_checksum("0a" * 16) == [summed.digest]
+        assert journal.with_checksum("a0" * 15) == []
+        journal.add_checksums(other.digest, {"md5": "0a" * 16})
+        journal.add_checksums(summed.digest, {"sha256": "0b" * 32})
+        assert set(journal.with_checksum("0a" * 16)) == {summed.digest, other.digest}
+        assert journal.object(summed.digest) == replace(summed, checksums={"md5": "0a" * 16, "sha256": "0b" * 32})
+        with pytest.raises(NotFound):
+            journal.add_checksums(digest_of(b"unknown"), {"md5": "00"})
 
     def test_an_object_can_lie_elsewhere_later(self, journal: Journal) -> None:
         record = object_record("data", chunks=b"\x00map", format="text")
@@ -136,6 +150,23 @@ class JournalConformance(EntryConformance, RefConformance):
         assert not journal.renew_lease(lease, 60)
         assert journal.live_leases("staging") == []
         assert journal.live_leases("pin") == [other]
+
+    def test_tokens(self, journal: Journal) -> None:
+        lasting = Token("1" * 16, "me", bytes(range(32)), '[{"verb": "read"}]', 1, None)
+        expired = Token("0" * 16, "", bytes(32), "[]", 2, 3)
+        assert journal.tokens() == []
+        journal.add_token(expired)
+        journal.add_token(lasting)
+        with pytest.raises(AlreadyExists):
+            journal.add_token(expired)
+        assert journal.tokens() == [lasting, expired]
+        assert self.reopen(journal).token(lasting.id) == lasting
+        assert (lasting.live, expired.live) == (True, False)
+        journal.revoke_token(lasting.id)
+        assert journal.token(lasting.id) is None
+        assert journal.tokens() == [expired]
+        with pytest.raises(NotFound):
+            journal.revoke_token(lasting.id)
 
     def test_an_expired_lease_is_gone_for_its_owner(self, journal: Journal) -> None:
         lease = journal.acquire_lease("me", "staging", -1)

@@ -46,6 +46,7 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("commits", ["--turns", "1", "--processes", "2", "--commits", "5"]),
         ("lookup", ["--turns", "1", "--depth", "20", "--paths", "20"]),
         ("slices", ["--turns", "1", "--bam", "BAM", "--queries", "20", "--big", "100000"]),
+        ("http_bytes", ["--turns", "1", "--size", "300000", "--clients", "2"]),
         ("import_time", ["--turns", "1"]),
         ("memory", ["--bam", "BAM", "--files", "10", "--also", "BAM", "two"]),
     ],
@@ -53,6 +54,8 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_path: Path) -> None:
     if script in {"put", "slices", "memory"} and shutil.which("samtools") is None:
         pytest.skip("no samtools to compare with")
+    if script == "http_bytes" and not (shutil.which("nginx") and shutil.which("curl")):
+        pytest.skip("no nginx, or no curl to ask it with")
     work = tmp_path / "work"
     given = [str(bam) if argument == "BAM" else argument for argument in arguments]
     figures: list[Figure] = import_module(f"tests.benchmarks.{script}").main(["--work", str(work), *given])

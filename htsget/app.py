@@ -1,0 +1,123 @@
+"""The application: every interface of a lake over HTTP, behind one door."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from lake.errors import LakeError
+from lake.htsget.cors import Cors
+from lake.htsget.door import Door
+from lake.htsget.errors import Problem, problem_of, rendered
+from lake.htsget.heads import Heads
+from lake.htsget.limits import Limits
+from lake.htsget.metrics import Metrics
+from lake.htsget.openapi import described
+from lake.htsget.settings import Settings
+from lake.htsget.state import Server
+
+__all__ = ["create_app"]
+
+_ROUTES: tuple[str, ...] = (
+    "htsget",
+    "slices",
+    "objects",
+    "files",
+    "refget",
+    "seqcol",
+    "drs",
+    "services",
+    "uploads",
+    "tus",
+    "watch",
+    "monitoring",
+)
+"""Modules of `lake.htsget.routes`. Their routes are tried in this order, so what is asked for most stands first."""
+
+
+def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
+    """The server of a lake, for any ASGI runner.
+
+    Raises:
+        LakeError: the lake cannot be opened, or a setting cannot be used.
+    """
+    server = Server(Settings.of(settings))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        yield {"stopping": server.stopping}
+        server.close()
+
+    app = FastAPI(
+        title="regionlake",
+        version=version("regionlake"),
+        summary="A data lake for scientific files that answers a region of a file with a small, exact file",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.server = server
+    app.state.metrics = Metrics()
+    routers: list[APIRouter] = [import_module(f"lake.htsget.routes.{name}").router for name in _ROUTES]
+    for router in routers:
+        app.include_router(router)
+    _handle_errors(app, server)
+    authenticated = not (server.settings.open or server.settings.public)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = described(app, authenticated=authenticated)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    # Of the routers themselves: the application shows each of them as one route.
+    heads = [each for router in routers for each in router.routes if "HEAD" in (getattr(each, "methods", None) or ())]
+    # The last one added is the outermost.
+    app.add_middleware(Heads, routes=heads)
+    app.add_middleware(Limits, settings=server.settings)
+    app.add_middleware(Cors, settings=server.settings)
+    app.add_middleware(Door, server=server, metrics=app.state.metrics)
+    return app
+
+
+def _handle_errors(app: FastAPI, server: Server) -> None:
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return rendered(error, request.url.path)
+
+    async def on_lake_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, LakeError)
+        problem = problem_of(error, server.lake.root)
+        if problem.status == 500:
+            raise error  # to the door, which keeps a record of it
+        return rendered(problem, request.url.path)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        kind = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "InvalidInput")
+        return rendered(Problem(error.status_code, kind, str(error.detail), error.headers), request.url.path)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return rendered(Problem(400, "InvalidInput", _explained(error)), request.url.path)
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(LakeError, on_lake_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _explained(error: RequestValidationError) -> str:
+    """The first thing wrong, without the value that was sent."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return f"{where}: {first['msg']}"

@@ -1,0 +1,1 @@
+"""The interfaces, one a module: each has a ``router``. Handlers parse, make one call, and answer."""

@@ -1,0 +1,178 @@
+"""htsget 1.3.1: tickets for reads and variants, by GET and POST, and what the service says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.responses import JSONResponse, Response
+
+from lake.htsget.access import Principal
+from lake.htsget.caching import ByteCache
+from lake.htsget.errors import Problem
+from lake.htsget.identifiers import READS, VARIATIONS, Family, Found, find, parse_identifier
+from lake.htsget.ranges import condition_of
+from lake.htsget.selections import Asked, parse_body, parse_parameters
+from lake.htsget.services import service_info
+from lake.htsget.state import Server, server_of
+from lake.htsget.ticket_schemas import answers, get_operation, post_operation
+from lake.htsget.tickets import CONTENT_TYPE, Addresses, Desk, Ticket
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["htsget"])
+
+_CACHE_BYTES = 32 << 20
+_STEP = 64
+"""Seconds for which a finished ticket is given again; its URLs are good for that much longer."""
+_LONGEST_KEY = 4096
+_MADE_AT_ONCE = 4
+"""Tickets that are made on threads at a time: more would only wait for each other, all of them."""
+
+
+class _Counter:
+    """Where tickets of one server are asked for."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.desk = Desk(server.lake, server.settings.inline_bytes)
+        self._turns = asyncio.Semaphore(_MADE_AT_ONCE)
+        self.cache: ByteCache[Ticket] = ByteCache(_CACHE_BYTES)
+
+    async def serve(self, request: Request, family: Family, asked: Asked, question: bytes) -> Response:
+        """The ticket of a request; ``question`` is all that was said beside the id."""
+        server = self.server
+        principal = await server.principal(_token(request))
+        request.scope["principal"] = principal.name
+        named = parse_identifier(request.path_params["id"])
+        if named.digest is None:
+            found = find(server.lake, principal, named, family, asked.format)
+        else:
+            found = await server.run(find, server.lake, principal, named, family)
+        return self._answer(request, await self._ticket(request, principal, found, asked, question))
+
+    async def _ticket(
+        self, request: Request, principal: Principal, found: Found, asked: Asked, question: bytes
+    ) -> Ticket:
+        seconds = principal.seconds(self.server.settings.url_seconds)
+        step = min(_STEP, max(int(seconds), 1))
+        until = int(time.time() + seconds) // step * step + step
+        base = self.server.base(request)
+        key = found, question, base, until
+        known = self.cache.get(key)
+        if known is not None:
+            return known
+        addresses = Addresses(base, self.server.signer, seconds)
+        if self.desk.quick(found, asked):
+            ticket = self.desk.make(found, asked, addresses)
+        else:
+            async with self._turns:
+                ticket = await self.server.run(self.desk.make, found, asked, addresses)
+        ticket = ticket._replace(identity=f"{ticket.identity}.{until:x}")
+        if len(question) <= _LONGEST_KEY:
+            self.cache.put(key, ticket, len(ticket.body) + len(question) + 512)
+        return ticket
+
+    def _answer(self, request: Request, ticket: Ticket) -> Response:
+        etag = f'"{ticket.identity}"'
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+        if request.method == "GET" and condition_of(request.headers, etag).known:
+            return Response(None, 304, headers)
+        return Response(ticket.body, 200, headers, CONTENT_TYPE)
+
+
+def _counter(request: Request) -> _Counter:
+    state = request.app.state
+    counter: _Counter | None = getattr(state, "tickets", None)
+    if counter is None:
+        counter = state.tickets = _Counter(server_of(request))
+    return counter
+
+
+def _token(request: Request) -> str | None:
+    """What stands behind ``Bearer`` (RFC 6750, section 2.1). A dependency would cost more than all the rest."""
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else None
+    return None
+
+
+async def _get(request: Request, family: Family) -> Response:
+    question: bytes = request.scope["query_string"]
+    return await _counter(request).serve(request, family, parse_parameters(question, family), question)
+
+
+async def _post(request: Request, family: Family) -> Response:
+    if request.scope["query_string"]:
+        raise Problem(400, "InvalidInput", "a POST has no parameters in its URL: put them into the body")
+    body = await request.body()
+    asked = parse_body(body, family, server_of(request).settings.max_regions)
+    return await _counter(request).serve(request, family, asked, b"POST " + body)
+
+
+def _service_info(request: Request, family: Family) -> Response:
+    described = {
+        "datatype": family.name,
+        "formats": list(family.given),
+        "fieldsParameterEffective": family is READS,
+        "tagsParametersEffective": family is READS,
+    }
+    what = f"Regions of {family.name}, exactly, as valid files"
+    about = service_info(server_of(request), request, (family.name, "htsget", "1.3.1"), what, htsget=described)
+    return JSONResponse(about)
+
+
+class _Direct(APIRoute):
+    """A route whose handler reads the request itself: what FastAPI looks for otherwise takes as long as a ticket."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+def _add(family: Family) -> None:
+    """The routes of one endpoint. ``service-info`` is reserved, hence comes first."""
+
+    async def get_service_info(request: Request) -> Response:
+        return _service_info(request, family)
+
+    async def get_ticket(request: Request) -> Response:
+        return await _get(request, family)
+
+    async def post_ticket(request: Request) -> Response:
+        return await _post(request, family)
+
+    name, path = family.name, f"/{family.name}/{{id:path}}"
+    router.add_api_route(
+        f"/{name}/service-info",
+        get_service_info,
+        summary=f"What this server offers of {name}",
+        operation_id=f"{name}_service_info",
+    )
+    shared: dict[str, Any] = {"route_class_override": _Direct, "response_class": Response, "responses": answers()}
+    router.add_api_route(
+        path,
+        get_ticket,
+        summary=f"A ticket for {name}, of one region or of all",
+        operation_id=f"get_{name}",
+        openapi_extra=get_operation(family),
+        **shared,
+    )
+    router.add_api_route(
+        path,
+        post_ticket,
+        methods=["POST"],
+        summary=f"A ticket for {name} of any number of regions",
+        operation_id=f"post_{name}",
+        openapi_extra=post_operation(family),
+        **shared,
+    )
+
+
+_add(READS)
+_add(VARIATIONS)

@@ -1,0 +1,52 @@
+"""Parts of answers that are made when they are fetched."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from lake.htsget.computed import Computed, piece_of, segments_of
+from lake.htsget.errors import Problem
+from lake.htsget.representations import Representation, forever, respond
+from lake.htsget.state import ServerOf
+from lake.segments import Literal, Span
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["data"])
+
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_ANSWERS: dict[int | str, dict[str, object]] = {
+    200: {"description": "Whole BGZF blocks, whole CRAM containers, or text", "content": _BYTES},
+    206: {"description": "The ranges asked for, where the size is known", "content": _BYTES},
+    304: {"description": "If-None-Match names these bytes"},
+    403: {"description": "The signature is not good, or has expired"},
+    404: {"description": "The object is gone"},
+    412: {"description": "If-Match names other bytes"},
+    416: {"description": "No range can be satisfied"},
+}
+
+
+@router.get("/slices/{token}", response_class=Response, responses=_ANSWERS, summary="A computed part of an answer")
+async def get_slice(token: str, request: Request, server: ServerOf) -> Response:
+    """A part of an answer, as tickets name it. The URL itself is the permission; it always gives the same bytes."""
+    piece = piece_of(server.signer.verify(token))
+    if piece is None:
+        raise Problem(403, "PermissionDenied", "this URL is not one of a slice: ask for a new ticket")
+    made = await server.run(segments_of, server.lake, piece)
+    headers = {"cache-control": forever(server, server.settings.url_seconds)}
+    what = Representation(made.segments, _size(made), f"part-{made.tag}", "application/octet-stream", headers)
+    return respond(server, request, what)
+
+
+def _size(made: Computed) -> int | None:
+    total = 0
+    for segment in made.segments:
+        match segment:
+            case Span(length=length):
+                total += length
+            case Literal(data):
+                total += len(data)
+            case _:
+                return None
+    return total

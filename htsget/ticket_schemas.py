@@ -1,0 +1,133 @@
+"""What OpenAPI says of tickets. Their handlers read requests themselves, so that nothing can be inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lake.formats.decode_options import FIELDS
+from lake.htsget.identifiers import READS, Family
+from lake.htsget.selections import INLINE
+
+__all__ = ["answers", "get_operation", "post_operation"]
+
+_MEDIA = "application/vnd.ga4gh.htsget.v1.3.1+json"
+_TEXT: dict[str, Any] = {"type": "string"}
+_PLACE: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": (1 << 32) - 1}
+_NAMES: dict[str, Any] = {"type": "array", "items": _TEXT}
+_TICKET: dict[str, Any] = {
+    "type": "object",
+    "required": ["htsget"],
+    "properties": {
+        "htsget": {
+            "type": "object",
+            "required": ["format", "urls"],
+            "properties": {
+                "format": _TEXT,
+                "urls": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["url", "class"],
+                        "properties": {
+                            "url": _TEXT,
+                            "headers": {"type": "object", "additionalProperties": _TEXT},
+                            "class": {"type": "string", "enum": ["header", "body"]},
+                        },
+                    },
+                },
+                "md5": _TEXT,
+            },
+        }
+    },
+}
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["htsget"],
+    "properties": {
+        "htsget": {
+            "type": "object",
+            "required": ["error", "message"],
+            "properties": {"error": _TEXT, "message": _TEXT},
+        }
+    },
+}
+_ERRORS = {
+    400: "InvalidInput, InvalidRange or UnsupportedFormat",
+    401: "InvalidAuthentication",
+    403: "PermissionDenied: not these regions, or not the whole",
+    404: "NotFound: no such file of this kind, none that you may see, or no such reference",
+    413: "PayloadTooLarge",
+}
+
+
+def answers() -> dict[int | str, dict[str, Any]]:
+    """What a request for a ticket may be answered with."""
+    known: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The ticket", "content": {_MEDIA: {"schema": _TICKET}}},
+        304: {"description": "If-None-Match names this ticket"},
+    }
+    for status, text in _ERRORS.items():
+        known[status] = {"description": text, "content": {"application/json": {"schema": _ERROR}}}
+    return known
+
+
+def get_operation(family: Family) -> dict[str, Any]:
+    """Parameters of a GET."""
+    described: dict[str, tuple[dict[str, Any], str]] = {
+        "format": ({"type": "string", "enum": list(family.given)}, f"Default: {family.given[0]}; case does not count"),
+        "class": ({"type": "string", "enum": ["header"]}, "Nothing but the header; goes with format and inline alone"),
+        "referenceName": (_TEXT, "Of the file, or another usual name of the same; * for reads without a place"),
+        "start": (_PLACE, "0-based"),
+        "end": (_PLACE, "Exclusive"),
+        **_parts_of_records(family),
+        "exact": ({"type": "boolean"}, "false: neighbours may come along, and fewer blocks are decoded"),
+        "inline": ({"type": "string", "enum": list(INLINE)}, "Which made bytes stand in the ticket itself"),
+    }
+    parameters = [
+        {"name": name, "in": "query", "schema": schema, "description": text}
+        for name, (schema, text) in described.items()
+    ]
+    return {"parameters": [_identifier(), *parameters], "security": [{}, {"HTTPBearer": []}]}
+
+
+def post_operation(family: Family) -> dict[str, Any]:
+    """The body of a POST."""
+    region = {
+        "type": "object",
+        "required": ["referenceName"],
+        "properties": {"referenceName": _TEXT, "start": _PLACE, "end": _PLACE},
+    }
+    properties: Mapping[str, Any] = {
+        "format": _TEXT,
+        "class": {"type": "string", "enum": ["header"]},
+        "fields": _NAMES,
+        "tags": _NAMES,
+        "notags": _NAMES,
+        "regions": {"type": "array", "minItems": 1, "items": region},
+        "exact": {"type": "boolean"},
+        "inline": {"type": "string", "enum": list(INLINE)},
+    }
+    return {
+        "parameters": [_identifier()],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object", "properties": properties}}},
+        },
+        "security": [{}, {"HTTPBearer": []}],
+    }
+
+
+def _identifier() -> dict[str, Any]:
+    text = "A path of the lake, with or without its suffix; @ref/path; or b3: and a digest"
+    return {"name": "id", "in": "path", "required": True, "schema": _TEXT, "description": text}
+
+
+def _parts_of_records(family: Family) -> dict[str, tuple[dict[str, Any], str]]:
+    if family is not READS:
+        return {}
+    return {
+        "fields": (_TEXT, f"Of {', '.join(FIELDS)}, divided by commas: the others are left empty"),
+        "tags": (_TEXT, "SAM tags to keep, divided by commas; empty for none"),
+        "notags": (_TEXT, "SAM tags to leave out, divided by commas"),
+    }
