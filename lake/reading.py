@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from lake.artifacts import is_of_facts
+from lake.catalogs import CatalogDesk
 from lake.digest import Digest
 from lake.errors import DamagedObject, LakeError, NotFound, with_others
 from lake.formats.decode_options import DecodeOptions
@@ -30,6 +31,7 @@ from lake.transfer import Link, copy_out, link_out, make_directory, write_slice
 from lake.tree import Tree
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
     from lake.answers import AnswerDesk, Question
@@ -73,6 +75,8 @@ class LakeView:
         self.repo = repo
         self.ref = ref
         self._desk = RegionDesk(repo)
+        self.catalog = CatalogDesk(repo, ref)
+        """Connections that ask SQL, and what keeps them quick."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r}, ref={self.ref!r})"
@@ -89,6 +93,7 @@ class LakeView:
 
     def close(self) -> None:
         """Release what this process holds. A closed lake opens again by itself at its next use."""
+        self.catalog.close()
         self.repo.close()
 
     # -- paths --------------------------------------------------------------------------------------------------
@@ -181,6 +186,23 @@ class LakeView:
     def meta(self, path: str | os.PathLike[str], *, ref: str | None = None) -> dict[str, Json]:
         """The attributes of a file or directory."""
         return self.stat(path, ref=ref).attributes
+
+    def export_crate(self, directory: str | os.PathLike[str] = "", *, ref: str | None = None) -> dict[str, Any]:
+        """A directory, everything below it and its attributes as RO-Crate 1.2 metadata, a JSON-LD document.
+
+        Raises:
+            NotFound: no such directory.
+            NotDirectory: it is a file.
+        """
+        from lake.crate_export import describe_directory
+
+        tree, cleaned = self._at(directory, ref)
+        newest = self.repo.journal.log(tree.view, 1, cleaned or None)
+        return describe_directory(tree, cleaned, newest[0].created if newest else 0, self._checksums)
+
+    def _checksums(self, entry: Entry) -> Mapping[str, str]:
+        record = self.repo.journal.object(entry.hex)
+        return record.checksums if record is not None else {}
 
     # -- bytes --------------------------------------------------------------------------------------------------
     def reader(self, path: str | os.PathLike[str], *, ref: str | None = None) -> ObjectReader:
@@ -434,6 +456,23 @@ class LakeView:
         """
         options = DecodeOptions(exclude_flags=exclude_flags, min_quality=min_quality)
         return self._answers.coverage(self._ask(path, regions, ref, options), bin)
+
+    def sql(
+        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, **tables: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """Ask the catalog: one reading query, answered by a DuckDB relation (``.df()``, ``.pl()``, ``.fetchall()``).
+
+        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views.
+
+        Args:
+            query: SQL of DuckDB. Names of Python variables that hold Arrow or data frames can be used as tables.
+            params: values for ``?`` or ``$name``.
+            tables: further tables by name, as ``reads=lk.reads(...)``.
+
+        Raises:
+            BadQuery: DuckDB cannot make sense of it, or it does more than read.
+        """
+        return self.catalog.sql(query, params, tables)
 
     # -- history ------------------------------------------------------------------------------------------------
     def branches(self) -> list[Branch]:
