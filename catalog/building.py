@@ -12,12 +12,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed, Reach, families_fingerprint
-from lake.catalog.generations import CatalogFolder, DatabaseFile, Generation
+from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed, families_fingerprint
+from lake.catalog.reach import Reach
+from lake.catalog.generations import EVERY_BYTE, CatalogFolder, DatabaseFile, Generation
 from lake.catalog.layers import copy_layer, create_layer, identifier, layer_tables, load_chunks, load_facts
 from lake.catalog.session import usable
 from lake.catalog.statements import run
 from lake.catalog.tail import ATTRIBUTES, fill
+from lake.errors import StorageError
 
 __all__ = ["STORAGE", "Builder", "publishing_lock"]
 
@@ -34,7 +36,11 @@ _MEMORY = "1GB"
 @contextlib.contextmanager
 def publishing_lock(path: Path, *, wait: bool) -> Iterator[bool]:
     """Whether this process is the one that publishes. Without ``wait`` nobody is waited for."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise StorageError(f"cannot write the catalog in {path.parent}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -67,9 +73,14 @@ class Builder:
         Raises:
             StorageError: the files cannot be written; what was published before stays.
         """
-        last = None if anew else usable(self.folder, self.feed)
-        with self.folder.building() as place, _database(place) as connection:
-            return self._build(connection, place, last)
+        # What damage there is in old files must not be handed on.
+        last = None if anew else usable(self.folder, self.feed, EVERY_BYTE)
+        try:
+            with self.folder.building() as place, _database(place) as connection:
+                return self._build(connection, place, last)
+        except duckdb.Error as error:
+            text = str(error).partition("\n")[0]
+            raise StorageError(f"cannot write the catalog in {self.folder.path}: {text}") from error
 
     def _build(self, connection: duckdb.DuckDBPyConnection, place: Path, last: Generation | None) -> Generation:
         since = last.reach if last is not None else Reach()
@@ -137,19 +148,15 @@ class Builder:
     def _load_files(self, connection: duckdb.DuckDBPyConnection, since: Reach, until: Reach, last: bool) -> None:
         columns = 'path, object, digest, size, format, modified, "commit", attributes'
         now = self.feed.main(until.seq)
+        fill(connection, "changed", FILES, self.feed.changed_files(since.seq if last else None, now))
+        rows = "changed"
         if last:
-            fill(connection, "changed", FILES, self.feed.changed_files(since.seq, now))
             rows = (
                 f"(SELECT {columns} FROM old0.files WHERE path NOT IN (SELECT path FROM changed)"
                 f" UNION ALL SELECT {columns} FROM changed WHERE object IS NOT NULL ORDER BY path)"
             )
-        else:
-            # Sorted as they come; they go through a file of their own so that a million need no memory.
-            fill(connection, "core.changed", FILES, self.feed.changed_files(None, now))
-            rows = "core.changed"
         run(connection, f"CREATE TABLE core.files AS SELECT row_number() OVER () - 1 AS id, {columns} FROM {rows}")
-        run(connection, "DROP TABLE IF EXISTS core.changed")
-        attributes = ATTRIBUTES.format(key="f.id AS file, f.path", files="core.files")
+        attributes = ATTRIBUTES.format(key="f.id AS file", files="core.files")
         run(connection, f"CREATE TABLE core.attributes AS {attributes}")
 
     def _load_objects(self, connection: duckdb.DuckDBPyConnection, since: Reach, until: Reach, last: bool) -> None:

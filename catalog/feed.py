@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from lake.catalog.reach import Reach
+
 __all__ = [
     "CHUNKS",
     "COMMITS",
@@ -16,23 +18,9 @@ __all__ = [
     "Fact",
     "Family",
     "Feed",
-    "Reach",
     "Viewpoint",
     "families_fingerprint",
 ]
-
-
-class Reach(NamedTuple):
-    """How far somebody has read of what happened in a lake; every item only grows."""
-
-    seq: int = 0
-    """Newest commit of any branch."""
-    object: int = 0
-    """Number of the newest object."""
-    change: int = 0
-    """Newest change of an object that was there already."""
-    fact: int = 0
-    """Newest facts table."""
 
 
 @dataclass(frozen=True)

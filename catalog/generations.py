@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,16 +19,21 @@ from typing import Any, Self
 
 from blake3 import blake3
 
-from lake.catalog.feed import Reach
-from lake.errors import FormatError, StorageError
+from lake.catalog.reach import Reach
+from lake.errors import FormatError, LakeError, StorageError
 
-__all__ = ["CatalogFolder", "DatabaseFile", "Generation"]
+__all__ = ["EVERY_BYTE", "CatalogFolder", "DatabaseFile", "Generation"]
+
+EVERY_BYTE = math.inf
+"""For `CatalogFolder.newest`."""
 
 _VERSION = 1
 _KEPT = 2
 """Generations: those who have read the older manifest may still be about to open its files."""
 _HASHED = 64 << 20
 """Bytes of a file up to which it is read whole before it is used; DuckDB itself checks the blocks of larger ones."""
+
+_NAME = re.compile(r"(?:core|facts|merged)-[0-9a-f]{16}\.duckdb")
 
 _SYNC = Callable[[Path], None]
 
@@ -82,10 +89,15 @@ class Generation:
         values: dict[str, Any] = json.loads(body)
         if values.pop("version", None) != _VERSION:
             raise FormatError("the manifest is of another version")
-        values["reach"] = Reach(*values["reach"])
+        values["reach"] = Reach(*map(int, values["reach"]))
         values["core"] = DatabaseFile(**values["core"])
         values["segments"] = tuple(DatabaseFile(**segment) for segment in values["segments"])
-        return cls(**values)
+        generation = cls(**values)
+        for file in generation.files:
+            # Names become part of paths and of SQL.
+            if _NAME.fullmatch(file.name) is None:
+                raise FormatError(f"the manifest names {file.name!r}")
+        return generation
 
 
 class CatalogFolder:
@@ -94,21 +106,19 @@ class CatalogFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def newest(self) -> Generation | None:
-        """The newest generation whose manifest and files are whole; None where there is none."""
+    def newest(self, hashed: float | None = None) -> Generation | None:
+        """The newest generation whose manifest and files are whole; None where there is none.
+
+        Args:
+            hashed: bytes up to which files are read whole; of larger ones only the size is looked at. None: 64 MiB.
+        """
+        limit = _HASHED if hashed is None else hashed
         for number in self._numbers():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 generation = Generation.decode(self._manifest(number).read_bytes())
-                if all(self._whole(file) for file in generation.files):
+                if all(self._whole(file, limit) for file in generation.files):
                     return generation
         return None
-
-    def newest_reach(self) -> Reach:
-        """Reach of the newest manifest that can be read, without a look at its files; zeros without any."""
-        for number in self._numbers():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                return Generation.decode(self._manifest(number).read_bytes()).reach
-        return Reach()
 
     def latest_number(self) -> int:
         """Greatest number of a manifest, whole or not; 0 without any."""
@@ -118,40 +128,42 @@ class CatalogFolder:
         """Numbers of manifests, newest first."""
         try:
             names = os.listdir(self.path)
-        except FileNotFoundError:
+        except OSError:
             return iter(())
         found = [name[11:-5] for name in names if name.startswith("generation-") and name.endswith(".json")]
-        return iter(sorted((int(number) for number in found if number.isdigit()), reverse=True))
+        return iter(sorted((int(number) for number in found if number.isdecimal()), reverse=True))
 
     def _manifest(self, number: int) -> Path:
         return self.path / f"generation-{number:012d}.json"
 
-    def _whole(self, file: DatabaseFile) -> bool:
+    def _whole(self, file: DatabaseFile, limit: float) -> bool:
         path = self.path / file.name
         if path.stat().st_size != file.size:
             return False
-        return file.size > _HASHED or _digest(path) == file.blake3
+        return file.size > limit or _digest(path) == file.blake3
 
     def discard(self, generation: Generation) -> None:
         """Take a damaged generation out of use."""
-        with contextlib.suppress(FileNotFoundError):
+        # Who may not do so goes on without it, too.
+        with contextlib.suppress(OSError):
             self._manifest(generation.number).unlink()
 
     @contextlib.contextmanager
     def building(self) -> Iterator[Path]:
         """A folder for files that are being written; what is left of it goes at the end. One process at a time."""
-        for left in self.path.glob("building-*"):
-            _remove(left)
         folder = self.path / f"building-{secrets.token_hex(4)}"
         try:
-            folder.mkdir()
-            yield folder
+            for left in self.path.glob("building-*"):
+                _remove(left)
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            finally:
+                _remove(folder)
         except OSError as error:
-            if isinstance(error, StorageError):
+            if isinstance(error, LakeError):
                 raise
-            raise StorageError(f"cannot write the catalog in {self.path}: {error.strerror}") from error
-        finally:
-            _remove(folder)
+            raise StorageError(f"cannot write the catalog in {self.path}: {error.strerror or error}") from error
 
     def describe(self, path: Path, rows: Mapping[str, int]) -> DatabaseFile:
         """A finished file of `building`, with the name that it will have."""

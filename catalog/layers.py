@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from lake.catalog.feed import CHUNKS, Fact, Family, Feed, Reach
+from lake.catalog.feed import CHUNKS, Fact, Family, Feed
+from lake.catalog.reach import Reach
 from lake.catalog.statements import run
+from lake.columns import column, number_column
 
 __all__ = ["CHUNK_MAP", "copy_layer", "create_layer", "identifier", "layer_tables", "load_chunks", "load_facts"]
 
@@ -57,10 +59,14 @@ def create_layer(connection: duckdb.DuckDBPyConnection, place: str, families: Se
         if family.shared:
             schemas[f"{family.name}_of"] = _LINKS
     for name, schema in schemas.items():
-        _insert(connection, schema.empty_table(), f"CREATE OR REPLACE TABLE {place}.{identifier(name)} AS FROM given")
+        _insert(connection, _empty(schema), f"CREATE OR REPLACE TABLE {place}.{identifier(name)} AS FROM given")
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, given: pa.Table, statement: str) -> None:
+def _empty(schema: pa.Schema) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(schema, [])
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, given: pa.Table | pa.RecordBatchReader, statement: str) -> None:
     connection.register("given", given)
     try:
         run(connection, statement)
@@ -116,7 +122,7 @@ class _Loader:
         else:
             tables = [self._feed.unpack(family.name, fact.body) for fact in facts]
             lengths = [table.num_rows for table in tables]
-            self._load_rows(family, tables, pa.array(np.repeat(objects, lengths)))
+            self._load_rows(family, tables, number_column(np.repeat(objects, lengths)))
 
     def _forget(self, family: Family, objects: list[int]) -> None:
         if objects:
@@ -129,7 +135,7 @@ class _Loader:
 
     def _load_sets(self, family: Family, facts: Sequence[Fact], objects: np.ndarray) -> None:
         keys = [blake3(fact.body).digest(16) for fact in facts]
-        links = pa.table([pa.array(objects), pa.array(keys, pa.binary())], schema=_LINKS)
+        links = pa.table([number_column(objects), column(keys, pa.binary())], schema=_LINKS)
         _insert(self._connection, links, f"INSERT INTO {self._place}.{identifier(family.name + '_of')} FROM given")
         known = self._sets[family.name]
         fresh = {key: fact for key, fact in zip(keys, facts, strict=True) if key not in known}
@@ -137,15 +143,15 @@ class _Loader:
         if fresh:
             tables = [self._feed.unpack(family.name, fact.body) for fact in fresh.values()]
             lengths = [table.num_rows for table in tables]
-            positions = pa.array(np.repeat(np.arange(len(fresh)), lengths))
-            self._load_rows(family, tables, pa.array(list(fresh), pa.binary()).take(positions))
+            positions = number_column(np.repeat(np.arange(len(fresh)), lengths))
+            self._load_rows(family, tables, column(list(fresh), pa.binary()).take(positions))
 
     def _load_rows(self, family: Family, tables: Sequence[pa.Table], keys: pa.Array) -> None:
         rows = pa.concat_tables(tables)
         columns: list[pa.Array | pa.ChunkedArray] = [keys, *rows.columns]
         if "ord" not in family.schema.names:
             places = [np.arange(table.num_rows, dtype=np.int32) for table in tables]
-            columns.append(pa.array(np.concatenate(places)))
+            columns.append(number_column(np.concatenate(places)))
         given = pa.table(columns, schema=_table_schema(family))
         _insert(self._connection, given, f"INSERT INTO {self._place}.{identifier(family.name)} FROM given")
 

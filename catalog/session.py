@@ -6,13 +6,15 @@ import os
 import secrets
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from lake.catalog.feed import Feed, Reach, families_fingerprint
+from lake.catalog.feed import Feed, families_fingerprint
+from lake.catalog.reach import Reach
 from lake.catalog.generations import CatalogFolder, Generation
 from lake.catalog.limits import Limits
 from lake.catalog.statements import run
@@ -21,13 +23,18 @@ from lake.catalog.views import MACROS, Source, comments, view_statements
 
 __all__ = ["CatalogConnection", "usable"]
 
+_DAMAGE = (duckdb.IOException, duckdb.SerializationException)
+
 _ATTEMPTS = 3
 """Times that a generation may vanish between its manifest and its files before that is an error."""
 
 
-def usable(folder: CatalogFolder, feed: Feed) -> Generation | None:
-    """The newest generation that is whole, was read from this journal and knows the kinds of facts of today."""
-    generation = folder.newest()
+def usable(folder: CatalogFolder, feed: Feed, hashed: float | None = None) -> Generation | None:
+    """The newest generation that is whole, was read from this journal and knows the kinds of facts of today.
+
+    ``hashed`` is that of `CatalogFolder.newest`.
+    """
+    generation = folder.newest(hashed)
     if generation is None or generation.journal != feed.identity():
         return None
     if generation.families != families_fingerprint(feed.families):
@@ -155,6 +162,29 @@ class CatalogConnection:
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         generation = self._attach(connection)
+        try:
+            self._show(connection, generation)
+        except _DAMAGE:
+            if generation is None:
+                raise
+            # DuckDB sees a damaged block of a large file when it reads it.
+            self._folder.discard(generation)
+            self._show(connection, None)
+
+    def _show(self, connection: duckdb.DuckDBPyConnection, generation: Generation | None) -> None:
+        """Change tail and views in one step: other threads may be asking."""
+        connection.begin()
+        try:
+            tail = self._fill(connection, generation)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        # A query that was planned a moment ago may still look for what was attached before.
+        self._detach(connection, [found for found in (generation, self._generation) if found is not None])
+        self._generation, self._tail = generation, tail
+
+    def _fill(self, connection: duckdb.DuckDBPyConnection, generation: Generation | None) -> Tail:
         since = generation.reach if generation is not None else Reach()
         tail = load_tail(connection, self._feed, since, self._at, base=generation is not None)
         source = Source(tail)
@@ -168,8 +198,7 @@ class CatalogConnection:
                 f" WHERE c.path IN (SELECT path FROM {TAIL}.files)",
             )
         run(connection, ";".join([*view_statements(source, self._feed.families), *comments(self._feed.families)]))
-        self._detach(connection, generation)
-        self._generation, self._tail = generation, tail
+        return tail
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> Generation | None:
         for attempt in range(_ATTEMPTS):
@@ -179,7 +208,7 @@ class CatalogConnection:
             try:
                 for file in generation.files:
                     self._attach_file(connection, file.name)
-            except duckdb.Error:
+            except _DAMAGE:
                 # It was pruned meanwhile, or is damaged: then it stays away, and everything comes from the journal.
                 if attempt + 1 == _ATTEMPTS or (self._folder.path / generation.core.name).exists():
                     self._folder.discard(generation)
@@ -195,7 +224,7 @@ class CatalogConnection:
         run(connection, f"ATTACH '{path}' AS {alias} (READ_ONLY)")
         self._attached[name] = alias
 
-    def _detach(self, connection: duckdb.DuckDBPyConnection, generation: Generation | None) -> None:
-        wanted = {file.name for file in generation.files} if generation is not None else set()
+    def _detach(self, connection: duckdb.DuckDBPyConnection, kept: Sequence[Generation]) -> None:
+        wanted = {file.name for generation in kept for file in generation.files}
         for name in [name for name in self._attached if name not in wanted]:
             run(connection, f"DETACH {self._attached.pop(name)}")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed, Reach
+from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed
+from lake.catalog.reach import Reach
 from lake.catalog.layers import create_layer, load_chunks, load_facts
 from lake.catalog.statements import run
 

@@ -157,11 +157,14 @@ def _commits(source: Source) -> str:
 
 
 def _attributes(source: Source) -> str:
-    columns = 'path, "key", "type", "value", "number"'
-    parts = [f"SELECT {columns} FROM {TAIL}.attributes"]
+    parts = [f'SELECT path, "key", "type", "value", "number" FROM {TAIL}.attributes']
     if source.core:
-        left_out = f" WHERE file NOT IN (FROM {TAIL}.replaced)" if source.tail.files else ""
-        parts.insert(0, f"SELECT {columns} FROM {source.core}.attributes{left_out}")
+        left_out = f" WHERE a.file NOT IN (FROM {TAIL}.replaced)" if source.tail.files else ""
+        parts.insert(
+            0,
+            'SELECT f.path, a."key", a."type", a."value", a."number"'
+            f" FROM {source.core}.attributes a JOIN {source.core}.files f ON f.id = a.file{left_out}",
+        )
     return _joined(parts, source.tail.files)
 
 
@@ -224,7 +227,7 @@ def _chunks_view(source: Source, family: Family | None) -> str:
     ]
     if source.tail.chunks:
         parts.append(f"SELECT {columns} FROM {TAIL}.{CHUNK_MAP}")
-    parts.append(f"SELECT object, 0, 0, size, digest FROM {TAIL}.known WHERE chunks = 1")
+    parts.append(f'SELECT object, 0 AS ord, 0 AS "offset", size AS length, digest FROM {TAIL}.known WHERE chunks = 1')
     extra = [name for name in family.schema.names if name not in _CHUNK_OWN] if family is not None else []
     regions = ""
     if family is not None:

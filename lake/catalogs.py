@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lake.catalog.limits import Limits
 from lake.errors import LakeError, ReadOnly
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lake.catalog.session import CatalogConnection
     from lake.feed import LakeFeed
 
-__all__ = ["CatalogDesk"]
+__all__ = ["CatalogDesk", "CatalogStatus"]
 
 PUBLISH_COMMITS = 1000
 PUBLISH_OBJECTS = 5000
@@ -31,6 +32,22 @@ PUBLISH_FACTS = 10_000
 
 _LOOK = 256
 """Changed paths of this process after which it looks whether a generation is due."""
+
+
+_PARENTS: list[CatalogConnection | None] = []
+"""Connections of the process of which this is a fork."""
+
+
+class CatalogStatus(NamedTuple):
+    number: int | None
+    """Number of the newest generation that is whole; None without one."""
+    seq: int
+    """Newest commit that it holds."""
+    behind: int
+    """Commits since, which every session reads from the journal."""
+    files: int
+    """Number of its files on disk."""
+    bytes: int
 
 
 class CatalogDesk:
@@ -48,7 +65,10 @@ class CatalogDesk:
         self._session: CatalogConnection | None = None
         self._open: weakref.WeakSet[CatalogConnection] = weakref.WeakSet()
         self._pending = 0
+        self._aside = threading.Lock()
         self._publisher: threading.Thread | None = None
+        self._gave_up = False
+        self._process = os.getpid()
 
     @cached_property
     def _folder(self) -> CatalogFolder:
@@ -83,12 +103,14 @@ class CatalogDesk:
 
         made = CatalogConnection(self._folder, self._feed, at or self._ref, limits=limits, sandbox=sandbox)
         self._open.add(made)
+        self._notice(made)
         return made
 
     def refresh(self) -> None:
         """Let every connection of this process see what was committed since."""
+        self._look_for_fork()
         for connection in list(self._open):
-            if connection.process == os.getpid() and not connection.closed:
+            if not connection.closed:
                 connection.refresh()
 
     def sql(
@@ -111,19 +133,29 @@ class CatalogDesk:
         try:
             relation = cursor.sql(query, params=params)
         except duckdb.Error as error:
-            raise BadQuery(explained(error)) from None
+            raise BadQuery(explained(_placed(cursor, query, error))) from None
         if relation is None:
             raise BadQuery("the query has no answer")
         return relation
 
     def _current(self) -> CatalogConnection:
+        self._look_for_fork()
         with self._lock:
             session = self._session
-            if session is None or session.process != os.getpid() or session.closed:
+            if session is None or session.closed:
                 session = self._session = self.connect()
-            else:
-                session.refresh()
+            elif session.refresh():
+                self._notice(session)
             return session
+
+    def _look_for_fork(self) -> None:
+        """In a child begin anew: its parent's threads, which might hold the locks, are not here."""
+        if self._process == os.getpid():
+            return
+        # Threads that DuckDB waits for when a connection goes did not come along: it must never go.
+        _PARENTS.extend([*self._open, self._session])
+        self._session, self._publisher, self._process = None, None, os.getpid()
+        self._lock, self._aside, self._open = threading.Lock(), threading.Lock(), weakref.WeakSet()
 
     # -- publishing ---------------------------------------------------------------------------------------------
     def publish(self, *, force: bool = False) -> Generation | None:
@@ -157,7 +189,6 @@ class CatalogDesk:
         self._check_writable()
         system = System()
         builder = Builder(self._folder, self._feed, _file_sync(system), system.sync_directory)
-        self._folder.path.mkdir(exist_ok=True)
         with publishing_lock(self._folder.path / "publish.lock", wait=force) as mine:
             if not mine or not (force or self.due()):
                 return None
@@ -167,49 +198,92 @@ class CatalogDesk:
         if self._repo.readonly:
             raise ReadOnly(f"{self._repo.root} is opened read-only: its catalog cannot be published")
 
+    def status(self) -> CatalogStatus:
+        """What is published."""
+        from lake.catalog.session import usable
+
+        newest = usable(self._folder, self._feed)
+        tip = self._repo.journal.tip()
+        if newest is None:
+            return CatalogStatus(None, 0, tip.seq, 0, 0)
+        size = sum(file.size for file in newest.files)
+        return CatalogStatus(newest.number, newest.reach.seq, tip.seq - newest.reach.seq, len(newest.files), size)
+
     def due(self) -> bool:
         """Whether so much happened since the last generation that sessions would start slowly."""
-        newest = self._folder.newest_reach()
-        tip = self._repo.journal.tip()
-        return (
-            tip.seq - newest[0] >= PUBLISH_COMMITS
-            or tip.object - newest[1] >= PUBLISH_OBJECTS
-            or tip.artifact - newest[3] >= PUBLISH_FACTS
-        )
+        from lake.catalog.session import usable
+
+        newest = usable(self._folder, self._feed)
+        return _is_far(newest.reach if newest is not None else None, self._repo.journal.tip())
+
+    def _notice(self, session: CatalogConnection) -> None:
+        """Whoever had to read much from the journal, for whatever reason, sees to it that others need not."""
+        if _is_far(session.generation.reach if session.generation is not None else None, session.reach):
+            self._publish_aside()
 
     def committed(self, changes: int) -> None:
         """Note a commit of this process. A generation that is due is published aside; whoever commits never waits."""
         self._pending += changes
         if self._pending >= _LOOK:
-            self._pending = 0
-            self._publish_aside()
+            self._look()
+
+    def _look(self) -> None:
+        self._pending = 0
+        # By manifests and sizes alone: without DuckDB and Arrow, which take longer to load than most commits.
+        newest = self._folder.newest(hashed=0)
+        with contextlib.suppress(LakeError):
+            if _is_far(newest.reach if newest is not None else None, self._repo.journal.tip()):
+                self._publish_aside()
 
     def _publish_aside(self) -> None:
-        if self._repo.readonly or (self._publisher is not None and self._publisher.is_alive()) or not self.due():
-            return
-        self._publisher = threading.Thread(target=self._publish_quietly, name="regionlake-catalog")
-        self._publisher.start()
+        self._look_for_fork()
+        with self._aside:
+            if self._repo.readonly or self._gave_up or (self._publisher is not None and self._publisher.is_alive()):
+                return
+            self._publisher = threading.Thread(target=self._publish_quietly, name="regionlake-catalog")
+            self._publisher.start()
 
     def _publish_quietly(self) -> None:
-        # What cannot be published now is read from the journal, and published by whoever comes next.
+        # What cannot be published now is read from the journal, and published by the next process that can.
         try:
             self.publish()
         except LakeError as error:
             import logging
 
+            self._gave_up = True
             logging.getLogger("lake.catalog").warning("the catalog was not published: %s", error)
 
     def close(self) -> None:
         """Publish what is due after the commits of this process, and close the connection of `sql`."""
+        self._look_for_fork()
         if self._pending:
-            self._pending = 0
-            self._publish_aside()
+            self._look()
         publisher, self._publisher = self._publisher, None
         if publisher is not None and publisher is not threading.current_thread():
             publisher.join()
         session, self._session = self._session, None
-        if session is not None and session.process == os.getpid():
+        if session is not None:
             session.close()
+
+
+def _is_far(since: Sequence[int] | None, tip: Sequence[int]) -> bool:
+    """Whether so much lies between two marks that a session would start slowly."""
+    commits, objects, _, facts = (new - old for new, old in zip(tip, since or (0, 0, 0, 0), strict=True))
+    return commits >= PUBLISH_COMMITS or objects >= PUBLISH_OBJECTS or facts >= PUBLISH_FACTS
+
+
+def _placed(cursor: duckdb.DuckDBPyConnection, query: str, error: duckdb.Error) -> duckdb.Error:
+    """The error with the place in the query, which relations leave out where a query cannot be planned."""
+    import duckdb
+
+    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException)):
+        try:
+            cursor.execute(query)
+        except type(error) as again:
+            return again
+        except duckdb.Error:
+            return error
+    return error
 
 
 def _file_sync(system: System) -> Any:

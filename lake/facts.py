@@ -87,7 +87,7 @@ def made_facts(
     Args:
         repo: the lake.
         reader: the object.
-        artifacts: indexes that will be registered with it.
+        artifacts: indexes and tables that will be registered with it.
         whole: also facts that take a pass over the whole content.
 
     Raises:
@@ -98,10 +98,8 @@ def made_facts(
         return [], []
     tables = source.header(reader)
     form = region_format(reader.record.format)
-    if form is not None:
-        index = find_index(repo, form, artifacts)
-        if index is not None:
-            tables |= _located(source, form, reader, index, None)
+    if form is not None and artifacts:
+        tables |= _from_index(repo, source, form, reader, artifacts)
     return _packed(repo, reader, source.code, tables)
 
 
@@ -132,7 +130,8 @@ def remake_facts(repo: Repository) -> None:
     """Make the facts of every object again from its own bytes; of a damaged one those that are kept stay."""
     for record in repo.journal.objects():
         source = fact_source(record.format)
-        if source is None:
+        if source is None or record.problems:
+            # A put describes no file that it finds damaged.
             continue
         with contextlib.suppress(LakeError):
             reader = repo.shelf.reader(record.digest)

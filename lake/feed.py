@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from lake.artifacts import FACTS_PREFIX
-from lake.catalog.feed import CHUNKS, COMMITS, FILES, OBJECTS, Fact, Family, Reach, Viewpoint
+from lake.catalog.feed import CHUNKS, COMMITS, FILES, OBJECTS, Fact, Family, Viewpoint
+from lake.catalog.reach import Reach
 from lake.chunks import ChunkMap
+from lake.columns import column, number_column
 from lake.digest import Digest
 from lake.errors import FormatError, LakeError
 from lake.facts import unpack_facts
@@ -25,6 +27,7 @@ _PAGE = 20_000
 _OBJECT_PAGE = 2_000
 """Smaller: each may bring a map of thousands of chunks."""
 _ARTIFACT_PAGE = 500
+_DIGEST = 32
 
 
 class LakeFeed:
@@ -123,15 +126,15 @@ class LakeFeed:
 
 def _batch(schema: pa.Schema, columns: Iterable[Any]) -> pa.RecordBatch:
     arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, field.type, from_pandas=False)
-        for column, field in zip(columns, schema, strict=True)
+        values if isinstance(values, pa.Array) else column(values, field.type)
+        for values, field in zip(columns, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _files(rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     if not rows:
-        return pa.RecordBatch.from_pylist([], schema=FILES)
+        return _batch(FILES, [()] * len(FILES))
     path, number, digest, size, form, modified, commit, attributes = zip(*rows, strict=True)
     return _batch(FILES, [path, number, digest, size, form, _micros(modified), commit, attributes])
 
@@ -166,17 +169,18 @@ def _objects(rows: Sequence[Sequence[Any]], maps: Sequence[ChunkMap | None]) -> 
 
 def _chunks(maps: Sequence[tuple[int, ChunkMap]]) -> pa.RecordBatch:
     if not maps:
-        return pa.RecordBatch.from_pylist([], schema=CHUNKS)
+        return _batch(CHUNKS, [()] * len(CHUNKS))
     lengths = [len(chunks) for _, chunks in maps]
     raw = b"".join(chunks.digests for _, chunks in maps)
-    digests = pa.Array.from_buffers(pa.binary(32), sum(lengths), [None, pa.py_buffer(raw)]).cast(pa.binary())
+    ends = pa.py_buffer(np.arange(sum(lengths) + 1, dtype=np.int32) * _DIGEST)
+    digests = pa.Array.from_buffers(pa.binary(), sum(lengths), [None, ends, pa.py_buffer(raw)])
     return _batch(
         CHUNKS,
         [
-            pa.array(np.repeat(np.array([number for number, _ in maps], np.int64), lengths)),
-            pa.array(np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])),
-            pa.array(np.concatenate([np.array(chunks.offsets[:-1], np.int64) for _, chunks in maps])),
-            pa.array(np.concatenate([np.array(chunks.lengths, np.int64) for _, chunks in maps])),
+            number_column(np.repeat(np.array([number for number, _ in maps], np.int64), lengths)),
+            number_column(np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])),
+            number_column(np.concatenate([np.array(chunks.offsets[:-1], np.int64) for _, chunks in maps])),
+            number_column(np.concatenate([np.array(chunks.lengths, np.int64) for _, chunks in maps])),
             digests,
         ],
     )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lake.answers import AnswerDesk, Question
+    from lake.finding import Filters, RegionHit, TextHit
 
 __all__ = ["LakeView", "Stat"]
 
@@ -473,6 +474,26 @@ class LakeView:
             BadQuery: DuckDB cannot make sense of it, or it does more than read.
         """
         return self.catalog.sql(query, params, tables)
+
+    def find(self, *terms: str, filters: Filters | None = None) -> list[RegionHit] | list[TextHit]:
+        """Files that cover a region, or in which all words occur somewhere; sorted by path.
+
+        Args:
+            terms: one region in samtools notation of a contig that some file has, or words.
+            filters: what the files must have besides.
+
+        Raises:
+            InvalidRegion: a contig of the lake with a range that is none.
+            InvalidInput: nothing is asked.
+        """
+        from lake.finding import Filters, find_region, find_text, region_in
+
+        wanted = filters or Filters()
+        with self.catalog.connect() as connection:
+            region = region_in(connection, terms[0]) if len(terms) == 1 else None
+            if region is not None:
+                return find_region(connection, *region, wanted)
+            return find_text(connection, terms, wanted)
 
     # -- history ------------------------------------------------------------------------------------------------
     def branches(self) -> list[Branch]:

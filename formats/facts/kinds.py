@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
+
+from lake.columns import column
 
 __all__ = ["FACT_KINDS", "Column", "FactKind", "fact_table"]
 
@@ -239,29 +240,5 @@ def fact_table(kind: str, rows: Iterable[Sequence[Any]]) -> dict[str, pa.Table]:
     columns = list(zip(*rows, strict=True))
     if not columns:
         return {}
-    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    arrays = [column(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return {kind: pa.Table.from_arrays(arrays, schema=schema)}
-
-
-def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """A column from its buffers: `pyarrow.array` begins by loading all of pandas wherever that is installed."""
-    present = np.array([value is not None for value in values], np.bool_)
-    validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    if type_ == _TEXT:
-        texts = [b"" if value is None else _utf8(value) for value in values]
-        ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
-        buffers = [validity, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
-    elif type_ == pa.bool_():
-        buffers = [validity, pa.py_buffer(np.packbits(np.array(values, np.bool_), bitorder="little"))]
-    else:
-        numbers = [0 if value is None else value for value in values]
-        buffers = [validity, pa.py_buffer(np.array(numbers, type_.to_pandas_dtype()))]
-    return pa.Array.from_buffers(type_, len(values), buffers)
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Names that are not UTF-8 are escaped inside, which Arrow does not hold.
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
