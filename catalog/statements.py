@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -15,8 +15,9 @@ __all__ = ["check_query", "explained", "run"]
 
 _READING = {"SELECT", "EXPLAIN", "RELATION", "MULTI"}
 _CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE_INTO", "CREATE", "CREATE_FUNC", "DROP", "ALTER", "VACUUM"}
+_WORD = re.compile(r"\w+|\S")
 _CHANGE = re.compile(
-    r"\(\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|MERGE\s+INTO)\b", re.IGNORECASE
+    r"\( (?:INSERT (?:OR \w+ )?INTO|UPDATE [\w.]+(?: [\w.]+)* SET|DELETE FROM|MERGE INTO|TRUNCATE \w+) "
 )
 _MISSING = re.compile(r'(?:Table with name|column) "?([\w.]+)"?')
 
@@ -31,11 +32,16 @@ def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Stat
         statements = connection.extract_statements(text)
     except duckdb.Error as error:
         raise BadQuery(explained(error)) from None
-    if len(statements) != 1:
+    # DuckDB before 2.0 takes a PIVOT apart, and its parts have no text.
+    if len(statements) != 1 and (not statements or any(statement.query for statement in statements)):
         raise BadQuery("no query" if not statements else f"{len(statements)} statements: ask one query at a time")
-    (statement,) = statements
+    statement = statements[-1]
     kind = statement.type.name
-    if kind in _READING and not _changes_inside(statement.query):
+    inner = _explained_query(text) if kind == "EXPLAIN" else None
+    if inner is not None:
+        check_query(connection, inner)
+        return statement
+    if kind in _READING and not _changes_inside(text):
         return statement
     if kind == "COPY":
         raise BadQuery("COPY writes or reads files outside of the lake: the answer of a query goes to a file with -o")
@@ -47,10 +53,48 @@ def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Stat
     raise BadQuery(f"{kind} is not a query: the catalog answers SELECT, FROM, WITH, DESCRIBE, SUMMARIZE and EXPLAIN")
 
 
-def _changes_inside(text: str) -> bool:
+class _Word(NamedTuple):
+    """A token of SQL: upper case; ``x`` for anything quoted."""
+
+    start: int
+    """Offset in the UTF-8 of the query."""
+    text: str
+
+
+def _words(query: str) -> list[_Word]:
+    encoded = query.encode()
+    tokens = duckdb.tokenize(query)
+    ends = [start for start, _ in tokens[1:]] + [len(encoded)]
+    words = []
+    for (start, kind), end in zip(tokens, ends, strict=True):
+        text = encoded[start:end].decode(errors="replace")
+        found = _WORD.match(text)
+        if kind.name == "comment" or found is None:
+            continue
+        quoted = kind.name == "string_const" or text.startswith('"')
+        words.append(_Word(start, "x" if quoted else found[0].upper()))
+    return words
+
+
+def _explained_query(query: str) -> str | None:
+    """What an EXPLAIN is about: with ANALYZE it is carried out."""
+    words = _words(query)
+    if not words or words[0].text != "EXPLAIN":
+        return None
+    rest = iter(words[1:])
+    for word in rest:
+        if word.text == "(":
+            for option in rest:
+                if option.text == ")":
+                    break
+        elif word.text not in ("ANALYZE", "ANALYSE", "VERBOSE"):
+            return query.encode()[word.start :].decode()
+    return None
+
+
+def _changes_inside(query: str) -> bool:
     """Whether a CTE of a SELECT changes data, as newer versions of DuckDB allow."""
-    bare = re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
-    return _CHANGE.search(bare) is not None
+    return _CHANGE.search(" ".join(word.text for word in _words(query))) is not None
 
 
 def explained(error: duckdb.Error, names: Iterable[str] = ()) -> str:

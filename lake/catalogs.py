@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,10 @@ _LOOK = 256
 """Changed paths of this process after which it looks whether a generation is due."""
 
 
-_PARENTS: list[CatalogConnection | None] = []
+_CURSORS = 64
+"""Newest questions whose relations may be built upon after they are gone themselves."""
+
+_PARENTS: list[CatalogConnection | duckdb.DuckDBPyConnection | None] = []
 """Connections of the process of which this is a fork."""
 
 
@@ -64,6 +68,7 @@ class CatalogDesk:
         self._lock = threading.Lock()
         self._session: CatalogConnection | None = None
         self._open: weakref.WeakSet[CatalogConnection] = weakref.WeakSet()
+        self._cursors: deque[duckdb.DuckDBPyConnection] = deque(maxlen=_CURSORS)
         self._pending = 0
         self._aside = threading.Lock()
         self._publisher: threading.Thread | None = None
@@ -136,6 +141,9 @@ class CatalogDesk:
             raise BadQuery(explained(_placed(cursor, query, error))) from None
         if relation is None:
             raise BadQuery("the query has no answer")
+        # DuckDB before 2.0 closes a cursor of which Python knows no more, although relations still ask it.
+        weakref.finalize(relation, _let_go, cursor)
+        self._cursors.append(cursor)
         return relation
 
     def _current(self) -> CatalogConnection:
@@ -154,8 +162,10 @@ class CatalogDesk:
             return
         # Threads that DuckDB waits for when a connection goes did not come along: it must never go.
         _PARENTS.extend([*self._open, self._session])
+        _PARENTS.extend(self._cursors)
         self._session, self._publisher, self._process = None, None, os.getpid()
         self._lock, self._aside, self._open = threading.Lock(), threading.Lock(), weakref.WeakSet()
+        self._cursors.clear()
 
     # -- publishing ---------------------------------------------------------------------------------------------
     def publish(self, *, force: bool = False) -> Generation | None:
@@ -264,6 +274,10 @@ class CatalogDesk:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _let_go(cursor: duckdb.DuckDBPyConnection) -> None:
+    """What was kept for a relation goes with it."""
 
 
 def _is_far(since: Sequence[int] | None, tip: Sequence[int]) -> bool:

@@ -100,9 +100,8 @@ def _january(lk: Lake, files: Path) -> None:
 
 
 def _february(lk: Lake, files: Path) -> None:
-    bcftools = "##bcftools_callVersion=1.21\n##bcftools_callCommand=call -m -v; Date=Fri Feb  6 10:02:11 2026\n"
-    _vcf(files / "P01.vcf.gz", ["P01"], bcftools)
-    _vcf(files / "P02.vcf.gz", ["P02"], "##source=freeBayes v1.3.6\n")
+    for name in ("P01", "P02"):
+        _vcf(files / f"{name}.vcf.gz", [name], "##source=freeBayes v1.3.6\n")
     for name in ("P03", "P04"):
         _bam(files, SAMPLES[name])
     # A transfer that was cut off: the mark at the end is missing.
@@ -122,14 +121,15 @@ def _march(lk: Lake, files: Path) -> None:
     with _when("2026-03-10T08:30", "ben"):
         lk.put(sorted(files.glob("P0[56].bam*")), "runs/", message="patients of the second centre")
         lk.put(files / "joint.vcf.gz", "calls/", message="joint calls")
-        lk.index("calls/joint.vcf.gz")
+        for path in ("calls/joint.vcf.gz", "runs/P01.bam", "runs/P06.bam"):
+            lk.index(path)
     with _when("2026-03-17T17:05", "ana"):
-        lk.import_sheet(_text(files, "samples.csv", SHEET), "runs", message="sample sheet")
-        lk.import_sheet(_text(files, "samples.csv", SHEET), "calls", skip_conflicts=True, message="sample sheet")
+        lk.import_sheet(_text(files, "samples.csv", SHEET), skip_conflicts=True, message="sample sheet")
 
 
 def _april(lk: Lake, files: Path) -> None:
-    _vcf(files / "P01.vcf.gz", ["P01"], "##source=freeBayes v1.3.6\n")
+    bcftools = "##bcftools_callVersion=1.21\n##bcftools_callCommand=call -m -v P01.bam; Date=Tue Apr  7 09:02:11 2026\n"
+    _vcf(files / "P01.vcf.gz", ["P01"], bcftools)
     with _when("2026-04-07T10:10", "ben"):
         lk.put(files / "P01.vcf.gz", "calls/", message="P01 called again")
         lk.cp("runs/P01.bam", "backup/P01.bam", message="before the move")
