@@ -8,11 +8,13 @@ marker last. Source: htsget 1.3.1, "Response".
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from lake.digest import Digest
 from lake.errors import InvalidRegion
@@ -30,7 +32,7 @@ from lake.objects import ObjectReader
 from lake.regions import identity
 from lake.segments import Literal, Segment, Span, Stream
 
-__all__ = ["CONTENT_TYPE", "Addresses", "Desk", "Ticket"]
+__all__ = ["CONTENT_TYPE", "Addresses", "Ticket", "TicketDesk"]
 
 CONTENT_TYPE = "application/vnd.ga4gh.htsget.v1.3.1+json; charset=utf-8"
 
@@ -46,7 +48,11 @@ the fetching of the parts."""
 _LONGEST_TOKEN = 8_000
 _MOST_NAMED = 256
 """Intervals that one URL names."""
-_FRAMES = 256
+_FRAMES = 64
+"""Files of which is kept what their tickets share; as many as are kept open."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class Addresses(NamedTuple):
@@ -93,7 +99,7 @@ class _Frame(NamedTuple):
         return replace(asked.options, format=asked.format)
 
 
-class Desk:
+class TicketDesk:
     """Makes the tickets of one lake. Safe for threads."""
 
     def __init__(self, lake: Lake, inline_bytes: int) -> None:
@@ -101,6 +107,7 @@ class Desk:
         self._inline_bytes = inline_bytes
         self._frames: dict[Digest, _Frame] = {}
         self._heads: dict[tuple[Digest, str], bytes] = {}
+        self._lock = threading.Lock()
 
     def quick(self, found: Found, asked: Asked) -> bool:
         """Whether `make` takes no look into the file, so that it takes a fraction of a millisecond."""
@@ -126,16 +133,21 @@ class Desk:
         exact = asked.exact or found.limits is not None
         if options is not None:
             parts = self._converted(found, frame, asked, selection, options)
-        elif asked.header:
-            parts = _Parts(frame.header, [], frame.marker)
         else:
-            records = self._records(found, frame, asked.inline, selection, exact=exact)
-            parts = _Parts(frame.header, records, frame.marker)
+            header: Sequence[Segment | Piece] = frame.header
+            if _made_bytes(frame.header) > self._most(asked.inline):
+                header = [Piece(found.digest, Selection(()), header=True)]
+            records = [] if asked.header else self._records(found, frame, asked.inline, selection, exact=exact)
+            parts = _Parts(header, records, frame.marker)
         what = f"{asked.header}\0{exact}\0{options.canonical if options is not None else ''}"
         query = f"{frame.file.query(selection)}\0{what}"
         md5 = self._stored_md5(frame, found.digest) if selection.everything and options is None else None
         body = _written(asked.format, parts, md5, addresses, self._reader(found.digest))
         return Ticket(body, identity(frame.form, found.digest, query))
+
+    def _most(self, inline: str) -> int:
+        """Made bytes that may stand in a ticket."""
+        return {"all": _MOST_INLINE, "auto": self._inline_bytes}.get(inline, _NOT_WORTH_A_URL)
 
     def _stored_md5(self, frame: _Frame, digest: Digest) -> str | None:
         """That of the whole file, where it is kept and the parts are the file's own bytes."""
@@ -152,8 +164,6 @@ class Desk:
         if known is not None and known.file is self._lake.desk.opened(digest):
             return known
         file, form = open_parted(self._lake, digest)
-        while len(self._frames) >= _FRAMES:
-            self._frames.pop(next(iter(self._frames)), None)
         contigs = file.contigs
         frame = _Frame(
             file,
@@ -164,8 +174,15 @@ class Desk:
             b"".join(self._bytes([file.marker])),
             _given(form.name, plain=self._reader(digest).read(0, 2) != b"\x1f\x8b"),
         )
-        self._frames[digest] = frame
+        self._keep(self._frames, digest, frame)
         return frame
+
+    def _keep(self, kept: dict[Key, Value], key: Key, value: Value) -> None:
+        """Remember one more, and forget the one that came first."""
+        with self._lock:
+            kept[key] = value
+            if len(kept) > _FRAMES:
+                del kept[next(iter(kept))]
 
     def _settled(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         """The same, with stored bytes that are not worth a URL as literals."""
@@ -203,7 +220,7 @@ class Desk:
         if place.contig in frame.numbers or place.contig == UNPLACED:
             return place
         try:
-            (resolved,) = self._lake.desk.named(found.digest, frame.file, [str(Region(f"{place.contig}"))])
+            (resolved,) = self._lake.desk.named(found.digest, frame.file, [str(Region(place.contig))])
             contig = parse_region(resolved, frame.file.contigs).contig
         except InvalidRegion as error:
             raise Problem(404, "NotFound", " ".join(str(error).split())) from error
@@ -213,9 +230,13 @@ class Desk:
 
     def _check_limits(self, found: Found, frame: _Frame, selection: Selection) -> None:
         """Refuse what is not wholly inside of what may be read; a part of it would look like all there is."""
-        texts = self._lake.desk.named(found.digest, frame.file, found.limits or ())
-        limits = merge_regions([parse_region(text, frame.file.contigs) for text in texts], frame.file.contigs)
-        allowed, wanted = _bounded(limits, frame), _bounded(selection, frame)
+        contigs = frame.file.contigs
+        limits = []
+        for text in self._lake.desk.named(found.digest, frame.file, found.limits or ()):
+            # A grant may cover many files, of which not each has all the references.
+            with contextlib.suppress(InvalidRegion):
+                limits.append(parse_region(text, contigs))
+        allowed, wanted = _bounded(merge_regions(limits, contigs), frame), _bounded(selection, frame)
         if wanted.everything or intersect(wanted, allowed) != wanted:
             readable = ", ".join((found.limits or ())[:5])
             raise Problem(
@@ -234,13 +255,10 @@ class Desk:
             if _made_bytes(segments) <= self._inline_bytes:
                 return [*self._settled(segments)]
             return [Piece(found.digest, selection, exact=False)]
-        most, effort = {"all": (_MOST_INLINE, _EFFORT_OF_ALL), "auto": (self._inline_bytes, _EFFORT)}.get(
-            inline, (0, -1)
-        )
-        if effort >= 0 and file.effort(selection) <= effort:
+        if inline != "none" and file.effort(selection) <= (_EFFORT_OF_ALL if inline == "all" else _EFFORT):
             segments = file.body(selection)
-            if _made_bytes(segments) <= most:
-                return self._small(segments, most)
+            if _made_bytes(segments) <= self._most(inline):
+                return self._small(segments, self._most(inline))
         outline = file.outline(selection)
         return [Piece(found.digest, selection)] if outline is None else [*self._filled(found.digest, file, outline)]
 
@@ -273,7 +291,7 @@ class Desk:
         nothing = Selection(())
         header: list[Segment | Piece] = [Piece(found.digest, nothing, header=True, options=options)]
         head = self._header_of(found.digest, options)
-        if asked.inline != "none" and len(head) <= max(self._inline_bytes, 0):
+        if asked.inline != "none" and len(head) <= self._most(asked.inline):
             header = [Literal(head)]
         body: list[Segment | Piece] = []
         if selection.everything or selection.intervals or selection.unplaced:
@@ -290,9 +308,7 @@ class Desk:
         if head is None:
             head = header_bytes(self._lake, digest, options)
             if len(head) <= self._inline_bytes:
-                while len(self._heads) >= _FRAMES:
-                    self._heads.pop(next(iter(self._heads)), None)
-                self._heads[key] = head
+                self._keep(self._heads, key, head)
         return head
 
 

@@ -14,6 +14,7 @@
     ├── InvalidRef          ValueError          not a ref
     ├── InvalidRegion       ValueError          not a region of this file
     ├── InvalidInput        ValueError          any other argument that cannot be used
+    ├── BadQuery            ValueError          not a query that the catalog answers; as many lines as DuckDB says
     ├── FormatError         ValueError          the bytes are not what the format demands
     ├── Unsupported         ValueError          understood, but not something that can be answered
     ├── SourceChanged       OSError             a file changed or vanished while it was read
@@ -32,6 +33,7 @@ from typing import ClassVar, TypeVar
 
 __all__ = [
     "AlreadyExists",
+    "BadQuery",
     "Conflict",
     "DamagedObject",
     "FormatError",
@@ -114,6 +116,10 @@ class InvalidRegion(LakeError, ValueError):
 
 class InvalidInput(LakeError, ValueError):
     code = "invalid-input"
+
+
+class BadQuery(LakeError, ValueError):
+    """Not a query that the catalog answers. The message may have several lines: DuckDB points at the place."""
 
 
 class FormatError(LakeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -25,32 +26,57 @@ from lake.journal.base import Artifact, ObjectRecord
 from lake.objects import ObjectReader
 from lake.repository import Repository
 
-__all__ = ["keep_located_facts", "load_facts", "made_facts", "made_located_facts", "pack_facts", "unpack_facts"]
+__all__ = [
+    "keep_located_facts",
+    "load_facts",
+    "made_facts",
+    "made_located_facts",
+    "pack_facts",
+    "remake_facts",
+    "unpack_facts",
+]
 
 _FEW_ROWS = 64
+_PARQUET = b"PAR1"
 
 _LOCATED = ("contig_stats", "chunks")
 """Kinds that need an index or a table."""
 
 
 def pack_facts(table: pa.Table) -> bytes:
-    """A facts table as Parquet; field metadata (unit, source) goes along."""
-    out = io.BytesIO()
-    # A few rows take three times as long with dictionaries, statistics and compression, and gain nothing.
-    large = table.num_rows > _FEW_ROWS
-    pq.write_table(table, out, compression="zstd" if large else "none", use_dictionary=large, write_statistics=large)
-    return out.getvalue()
+    """A facts table as bytes: Parquet, or an Arrow stream where it has a few rows only."""
+    if table.num_rows > _FEW_ROWS:
+        out = io.BytesIO()
+        pq.write_table(table, out, compression="zstd")
+        return out.getvalue()
+    # A lake reads thousands of these at once, and one of Parquet takes ten times as long.
+    plain = pa.table(table.columns, names=table.column_names).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, plain.schema) as stream:
+        stream.write_table(plain)
+    return bytes(sink.getvalue())
 
 
-def unpack_facts(body: bytes) -> pa.Table:
-    """
+def unpack_facts(kind: str, body: bytes) -> pa.Table:
+    """The rows of a kind, with the schema of the kind.
+
     Raises:
-        FormatError: not Parquet.
+        FormatError: damaged, or rows of other columns.
     """
+    schema = FACT_KINDS[kind].schema
     try:
-        return pq.read_table(io.BytesIO(body))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FormatError(f"a stored facts table is damaged: {error}") from None
+        if body.startswith(_PARQUET):
+            table = pq.read_table(io.BytesIO(body))
+        else:
+            with pa.ipc.open_stream(body) as stream:
+                table = stream.read_all()
+        if table.column_names != schema.names:
+            raise FormatError(f"a stored table of {kind} has other columns")
+        return pa.table(table.columns, schema=schema)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"a stored table of {kind} is damaged: {error}") from None
 
 
 def made_facts(
@@ -61,7 +87,7 @@ def made_facts(
     Args:
         repo: the lake.
         reader: the object.
-        artifacts: indexes that will be registered with it.
+        artifacts: indexes and tables that will be registered with it.
         whole: also facts that take a pass over the whole content.
 
     Raises:
@@ -72,10 +98,8 @@ def made_facts(
         return [], []
     tables = source.header(reader)
     form = region_format(reader.record.format)
-    if form is not None:
-        index = find_index(repo, form, artifacts)
-        if index is not None:
-            tables |= _located(source, form, reader, index, None)
+    if form is not None and artifacts:
+        tables |= _from_index(repo, source, form, reader, artifacts)
     return _packed(repo, reader, source.code, tables)
 
 
@@ -95,14 +119,27 @@ def load_facts(repo: Repository, reader: ObjectReader) -> dict[str, pa.Table]:
         fresh |= source.header(reader)
     form = region_format(reader.record.format)
     if form is not None and not all(kind in tables for kind in _LOCATED):
-        index = find_index(repo, form, artifacts)
-        table = next((artifact for artifact in artifacts if artifact.kind == form.table_kind), None)
-        if index is not None or table is not None:
-            made = _located(source, form, reader, index, artifact_bytes(repo, table) if table is not None else None)
-            fresh |= {kind: rows for kind, rows in made.items() if kind not in tables}
+        made = _from_index(repo, source, form, reader, artifacts)
+        fresh |= {kind: rows for kind, rows in made.items() if kind not in tables}
     _keep(repo, reader, source.code, fresh)
     tables |= fresh
     return {kind: tables[kind] for kind in FACT_KINDS if kind in tables}
+
+
+def remake_facts(repo: Repository) -> None:
+    """Make the facts of every object again from its own bytes; of a damaged one those that are kept stay."""
+    for record in repo.journal.objects():
+        source = fact_source(record.format)
+        if source is None or record.problems:
+            # A put describes no file that it finds damaged.
+            continue
+        with contextlib.suppress(LakeError):
+            reader = repo.shelf.reader(record.digest)
+            tables = source.header(reader)
+            form = region_format(record.format)
+            if form is not None:
+                tables |= _from_index(repo, source, form, reader)
+            _keep(repo, reader, source.code, tables)
 
 
 def keep_located_facts(
@@ -124,6 +161,18 @@ def made_located_facts(
     return _packed(repo, reader, source.code, _located(source, form, reader, index, table))
 
 
+def _from_index(
+    repo: Repository, source: FactSource, form: RegionFormat, reader: ObjectReader, artifacts: Sequence[Artifact] = ()
+) -> dict[str, pa.Table]:
+    """Facts of the index and table at hand."""
+    known = artifacts or repo.journal.artifacts(reader.source)
+    index = find_index(repo, form, known)
+    table = next((artifact for artifact in known if artifact.kind == form.table_kind), None)
+    if index is None and table is None:
+        return {}
+    return _located(source, form, reader, index, artifact_bytes(repo, table) if table is not None else None)
+
+
 def _located(
     source: FactSource, form: RegionFormat, reader: ObjectReader, index: tuple[str, bytes] | None, table: bytes | None
 ) -> dict[str, pa.Table]:
@@ -138,7 +187,7 @@ def _stored(repo: Repository, artifacts: Iterable[Artifact], code: str) -> dict[
         kind = artifact.kind.removeprefix(FACTS_PREFIX)
         if artifact.kind != kind and artifact.code == code and kind in FACT_KINDS:
             try:
-                tables[kind] = unpack_facts(artifact_bytes(repo, artifact))
+                tables[kind] = unpack_facts(kind, artifact_bytes(repo, artifact))
             except LakeError:
                 # Derived, hence made again rather than missed.
                 continue

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from lake.artifacts import is_of_facts
+from lake.catalogs import CatalogDesk
 from lake.digest import Digest
 from lake.errors import DamagedObject, LakeError, NotFound, with_others
 from lake.formats.decode_options import DecodeOptions
@@ -30,9 +31,11 @@ from lake.transfer import Link, copy_out, link_out, make_directory, write_slice
 from lake.tree import Tree
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
     from lake.answers import AnswerDesk, Question
+    from lake.finding import Filters, RegionHit, TextHit
 
 __all__ = ["LakeView", "Stat"]
 
@@ -73,6 +76,8 @@ class LakeView:
         self.repo = repo
         self.ref = ref
         self._desk = RegionDesk(repo)
+        self.catalog = CatalogDesk(repo, ref)
+        """Connections that ask SQL, and what keeps them quick."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r}, ref={self.ref!r})"
@@ -94,6 +99,7 @@ class LakeView:
 
     def close(self) -> None:
         """Release what this process holds. A closed lake opens again by itself at its next use."""
+        self.catalog.close()
         self.repo.close()
 
     # -- paths --------------------------------------------------------------------------------------------------
@@ -186,6 +192,23 @@ class LakeView:
     def meta(self, path: str | os.PathLike[str], *, ref: str | None = None) -> dict[str, Json]:
         """The attributes of a file or directory."""
         return self.stat(path, ref=ref).attributes
+
+    def export_crate(self, directory: str | os.PathLike[str] = "", *, ref: str | None = None) -> dict[str, Any]:
+        """A directory, everything below it and its attributes as RO-Crate 1.2 metadata, a JSON-LD document.
+
+        Raises:
+            NotFound: no such directory.
+            NotDirectory: it is a file.
+        """
+        from lake.crate_export import describe_directory
+
+        tree, cleaned = self._at(directory, ref)
+        newest = self.repo.journal.log(tree.view, 1, cleaned or None)
+        return describe_directory(tree, cleaned, newest[0].created if newest else 0, self._checksums)
+
+    def _checksums(self, entry: Entry) -> Mapping[str, str]:
+        record = self.repo.journal.object(entry.hex)
+        return record.checksums if record is not None else {}
 
     # -- bytes --------------------------------------------------------------------------------------------------
     def reader(self, path: str | os.PathLike[str], *, ref: str | None = None) -> ObjectReader:
@@ -439,6 +462,43 @@ class LakeView:
         """
         options = DecodeOptions(exclude_flags=exclude_flags, min_quality=min_quality)
         return self._answers.coverage(self._ask(path, regions, ref, options), bin)
+
+    def sql(
+        self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, **tables: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """Ask the catalog: one reading query, answered by a DuckDB relation (``.df()``, ``.pl()``, ``.fetchall()``).
+
+        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views.
+
+        Args:
+            query: SQL of DuckDB. Names of Python variables that hold Arrow or data frames can be used as tables.
+            params: values for ``?`` or ``$name``.
+            tables: further tables by name, as ``reads=lk.reads(...)``.
+
+        Raises:
+            BadQuery: DuckDB cannot make sense of it, or it does more than read.
+        """
+        return self.catalog.sql(query, params, tables)
+
+    def find(self, *terms: str, filters: Filters | None = None) -> list[RegionHit] | list[TextHit]:
+        """Files that cover a region, or in which all words occur somewhere; sorted by path.
+
+        Args:
+            terms: one region in samtools notation of a contig that some file has, or words.
+            filters: what the files must have besides.
+
+        Raises:
+            InvalidRegion: a contig of the lake with a range that is none.
+            InvalidInput: nothing is asked.
+        """
+        from lake.finding import Filters, find_region, find_text, region_in
+
+        wanted = filters or Filters()
+        with self.catalog.connect() as connection:
+            region = region_in(connection, terms[0]) if len(terms) == 1 else None
+            if region is not None:
+                return find_region(connection, *region, wanted)
+            return find_text(connection, terms, wanted)
 
     # -- history ------------------------------------------------------------------------------------------------
     def branches(self) -> list[Branch]:

@@ -277,6 +277,8 @@ class RegionDesk:
             return None, str(error)
         for kind, body in made.bodies(form):
             keep_artifact(self._repo, reader.source, kind, form.planner, body)
+        if made.table is not None or form.table_kind is None:
+            self._keep_facts(form, reader, made.table)
         return (made.kind, made.body), ""
 
     def _stored_table(self, form: RegionFormat, reader: ObjectReader) -> bytes | None:
@@ -311,8 +313,8 @@ class RegionDesk:
         self._keep_facts(form, reader, table)
         return table
 
-    def _keep_facts(self, form: RegionFormat, reader: ObjectReader, table: bytes) -> None:
-        """The table knows the exact interval of every chunk."""
+    def _keep_facts(self, form: RegionFormat, reader: ObjectReader, table: bytes | None) -> None:
+        """The index bounds the interval of every chunk; the table knows it exactly."""
         if fact_source(reader.record.format) is None:
             return
         from lake.facts import keep_located_facts

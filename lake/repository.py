@@ -10,7 +10,7 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class Repository:
         self.journal = SqliteJournal(root / "journal.db", timeout=timeout, readonly=readonly)
         self.store = LocalStore(root)
         self.shelf = ObjectShelf(self.store, self.journal)
+        self.committed: Callable[[int], None] | None = None
+        """Told the number of changed paths after every commit."""
         self._lock = threading.Lock()
         self._lease: _Lease | None = None
 
@@ -175,7 +177,7 @@ class Repository:
         expected_head: int | None = None,
     ) -> Commit:
         """`Journal.commit` in the name of the user of this process."""
-        return self.journal.commit(
+        made = self.journal.commit(
             branch,
             changes,
             objects=objects,
@@ -185,6 +187,9 @@ class Repository:
             op_id=op_id or secrets.token_hex(16),
             expected_head=expected_head,
         )
+        if self.committed is not None:
+            self.committed(made.changes)
+        return made
 
     def close(self) -> None:
         """Give the lease back and close the journal."""

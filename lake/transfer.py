@@ -18,7 +18,7 @@ from lake.repository import Repository
 from lake.segments import Slice
 from lake.stores.durable import System
 
-__all__ = ["Link", "copy_out", "link_out", "make_directory", "write_slice"]
+__all__ = ["Link", "copy_out", "link_out", "make_directory", "replacing", "write_slice"]
 
 _PIECE = 8 << 20
 
@@ -41,7 +41,7 @@ def copy_out(reader: ObjectReader, destination: Path, progress: Progress) -> Non
         DamagedObject: a chunk does not match its digest; nothing is left behind.
         StorageError: the destination cannot be written.
     """
-    with _replacing(destination) as descriptor:
+    with replacing(destination) as descriptor:
         offset = 0
         while offset < reader.size:
             piece = reader.read(offset, _PIECE)
@@ -62,7 +62,7 @@ def link_out(repo: Repository, reader: ObjectReader, destination: Path, link: Li
     stored = repo.plain_file(reader.source)
     make_directory(destination.parent)
     if link is Link.REFLINK:
-        with _replacing(destination) as descriptor, open(stored, "rb") as source:
+        with replacing(destination) as descriptor, open(stored, "rb") as source:
             if not System().clone(source.fileno(), descriptor):
                 raise StorageError(f"{destination}: this filesystem has no reflinks; get it without --link")
         return
@@ -102,7 +102,7 @@ def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
         StorageError: the destination cannot be written.
     """
     head = b""
-    with _replacing(destination) as descriptor:
+    with replacing(destination) as descriptor:
         for piece in answer.iter_bytes():
             head = head or piece[:HEAD]
             view = memoryview(piece)
@@ -123,8 +123,12 @@ def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(destination: Path) -> Iterator[int]:
-    """A descriptor of a temporary file beside ``destination``, which takes its place when the block succeeds."""
+def replacing(destination: Path) -> Iterator[int]:
+    """A descriptor of a temporary file beside ``destination``, which takes its place when the block succeeds.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     temporary = destination.with_name(f".{destination.name[:200]}.{secrets.token_hex(6)}.lake")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
+
+from lake.columns import column
 
 __all__ = ["FACT_KINDS", "Column", "FactKind", "fact_table"]
 
@@ -31,6 +32,8 @@ class FactKind(NamedTuple):
     name: str
     summary: str
     columns: tuple[Column, ...]
+    shared: bool = False
+    """Many files tend to have the very same table, as all that were aligned to one reference: kept once."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -44,7 +47,7 @@ class FactKind(NamedTuple):
         )
 
 
-_TEXT, _INT, _BIG = pa.string(), pa.int32(), pa.int64()
+_TEXT, _INT, _BIG, _REAL = pa.string(), pa.int32(), pa.int64(), pa.float64()
 
 FACT_KINDS: dict[str, FactKind] = {
     kind.name: kind
@@ -59,6 +62,7 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("assembly", _TEXT, "", "SAM @SQ AS; VCF ##contig assembly"),
                 Column("species", _TEXT, "", "SAM @SQ SP; VCF ##contig species"),
             ),
+            shared=True,
         ),
         FactKind(
             "samples",
@@ -114,6 +118,7 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("type", _TEXT, "", "VCF Type"),
                 Column("description", _TEXT, "", "VCF Description"),
             ),
+            shared=True,
         ),
         FactKind(
             "sequences",
@@ -140,6 +145,90 @@ FACT_KINDS: dict[str, FactKind] = {
                 ),
             ),
         ),
+        FactKind(
+            "runs",
+            "runs of a mass spectrometer, one a file",
+            (
+                Column("run_id", _TEXT, "", "mzML run id"),
+                Column("started", _TEXT, "", "mzML run startTimeStamp, ISO 8601 as written"),
+                Column("instrument", _TEXT, "", "name of the instrument model, MS:1000031 and its children"),
+                Column("serial_number", _TEXT, "", "MS:1000529"),
+                Column("software", _TEXT, "", "programs and versions, joined by '; '"),
+                Column("native_id_format", _TEXT, "", "accession of the native spectrum identifier format, MS:1000767"),
+                Column("spectra", _BIG, "spectra", "counted"),
+                Column("chromatograms", _BIG, "chromatograms", "counted"),
+                Column("rt_start", _REAL, "seconds", "least retention time"),
+                Column("rt_stop", _REAL, "seconds", "greatest retention time"),
+                Column("low_mz", _REAL, "m/z", "least lowest observed m/z"),
+                Column("high_mz", _REAL, "m/z", "greatest highest observed m/z"),
+                Column("ms_levels", _TEXT, "", "MS levels that occur, ascending, joined by commas"),
+                Column("polarities", _TEXT, "", "polarities that occur: +, - or +,-"),
+            ),
+        ),
+        FactKind(
+            "spectra",
+            "spectra of a run; null where the file says nothing",
+            (
+                Column("ord", _INT, "", "place in the file, from 0"),
+                Column("native_id", _TEXT, "", "mzML spectrum id"),
+                Column("scan", _BIG, "", "scan number that the native id states"),
+                Column("ms_level", pa.int16(), "", "MS:1000511"),
+                Column("rt", _REAL, "seconds", "scan start time, MS:1000016"),
+                Column("polarity", _TEXT, "", "+ MS:1000130, - MS:1000129"),
+                Column("centroided", pa.bool_(), "", "true MS:1000127, false MS:1000128"),
+                Column("n_points", _BIG, "points", "defaultArrayLength"),
+                Column("tic", _REAL, "counts", "total ion current, MS:1000285"),
+                Column("base_peak_mz", _REAL, "m/z", "MS:1000504"),
+                Column("base_peak_intensity", _REAL, "counts", "MS:1000505"),
+                Column("low_mz", _REAL, "m/z", "lowest observed m/z, MS:1000528"),
+                Column("high_mz", _REAL, "m/z", "highest observed m/z, MS:1000527"),
+                Column("precursor_mz", _REAL, "m/z", "selected ion m/z, MS:1000744, of the first precursor"),
+                Column("precursor_charge", pa.int16(), "", "MS:1000041"),
+                Column("precursor_intensity", _REAL, "counts", "MS:1000042"),
+                Column("isolation_mz", _REAL, "m/z", "isolation window target m/z, MS:1000827"),
+                Column("isolation_low", _REAL, "m/z", "target less lower offset, MS:1000828"),
+                Column("isolation_high", _REAL, "m/z", "target plus upper offset, MS:1000829"),
+                Column("activation", _TEXT, "", "dissociation method, MS:1000044 and its children, by accession"),
+                Column("collision_energy", _REAL, "electronvolts", "MS:1000045"),
+                Column("ion_mobility", _REAL, "", "inverse reduced ion mobility MS:1002815 or drift time MS:1002476"),
+                Column("filter_string", _TEXT, "", "MS:1000512"),
+                Column("injection_time", _REAL, "milliseconds", "ion injection time, MS:1000927"),
+                Column("offset", _BIG, "bytes", "first byte of the spectrum in the file"),
+                Column("length", _BIG, "bytes", "bytes of the spectrum in the file"),
+            ),
+        ),
+        FactKind(
+            "chromatograms",
+            "chromatograms that a file stores",
+            (
+                Column("ord", _INT, "", "place in the file, from 0"),
+                Column("native_id", _TEXT, "", "mzML chromatogram id"),
+                Column("type", _TEXT, "", "chromatogram type, MS:1000626 and its children, by accession"),
+                Column("n_points", _BIG, "points", "defaultArrayLength"),
+                Column("polarity", _TEXT, "", "+ MS:1000130, - MS:1000129"),
+                Column("precursor_mz", _REAL, "m/z", "isolation window target m/z of the precursor, MS:1000827"),
+                Column("product_mz", _REAL, "m/z", "isolation window target m/z of the product, MS:1000827"),
+                Column("collision_energy", _REAL, "electronvolts", "MS:1000045"),
+                Column("offset", _BIG, "bytes", "first byte of the chromatogram in the file"),
+                Column("length", _BIG, "bytes", "bytes of the chromatogram in the file"),
+            ),
+        ),
+        FactKind(
+            "datasets",
+            "datasets of an HDF5 file",
+            (
+                Column("dataset", _TEXT, "", "path inside the file, from /"),
+                Column("shape", pa.list_(_BIG), "elements", "dataspace, slowest dimension first"),
+                Column("dtype", _TEXT, "", "type as numpy writes it"),
+                Column("chunk_shape", pa.list_(_BIG), "elements", "chunked layout; null where contiguous"),
+                Column("filters", _TEXT, "", "filters of the pipeline, joined by commas"),
+                Column("fill_value", _TEXT, "", "fill value, as JSON"),
+                Column("attributes", _TEXT, "", "attributes, as a JSON object"),
+                Column("encoding_type", _TEXT, "", "attribute encoding-type of AnnData"),
+                Column("size", _BIG, "bytes", "bytes in memory"),
+                Column("stored", _BIG, "bytes", "bytes in the file"),
+            ),
+        ),
     )
 }
 """Every kind by name. The order is that of the documentation."""
@@ -151,29 +240,5 @@ def fact_table(kind: str, rows: Iterable[Sequence[Any]]) -> dict[str, pa.Table]:
     columns = list(zip(*rows, strict=True))
     if not columns:
         return {}
-    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    arrays = [column(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return {kind: pa.Table.from_arrays(arrays, schema=schema)}
-
-
-def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """A column from its buffers: `pyarrow.array` begins by loading all of pandas wherever that is installed."""
-    present = np.array([value is not None for value in values], np.bool_)
-    validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    if type_ == _TEXT:
-        texts = [b"" if value is None else _utf8(value) for value in values]
-        ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
-        buffers = [validity, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
-    elif type_ == pa.bool_():
-        buffers = [validity, pa.py_buffer(np.packbits(np.array(values, np.bool_), bitorder="little"))]
-    else:
-        numbers = [0 if value is None else value for value in values]
-        buffers = [validity, pa.py_buffer(np.array(numbers, type_.to_pandas_dtype()))]
-    return pa.Array.from_buffers(type_, len(values), buffers)
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Names that are not UTF-8 are escaped inside, which Arrow does not hold.
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()

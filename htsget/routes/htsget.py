@@ -20,7 +20,7 @@ from lake.htsget.selections import Asked, parse_body, parse_parameters
 from lake.htsget.services import service_info
 from lake.htsget.state import Server, server_of
 from lake.htsget.ticket_schemas import answers, get_operation, post_operation
-from lake.htsget.tickets import CONTENT_TYPE, Addresses, Desk, Ticket
+from lake.htsget.tickets import CONTENT_TYPE, Addresses, Ticket, TicketDesk
 
 __all__ = ["router"]
 
@@ -39,7 +39,7 @@ class _Counter:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.desk = Desk(server.lake, server.settings.inline_bytes)
+        self.desk = TicketDesk(server.lake, server.settings.inline_bytes)
         self._turns = asyncio.Semaphore(_MADE_AT_ONCE)
         self.cache: ByteCache[Ticket] = ByteCache(_CACHE_BYTES)
 

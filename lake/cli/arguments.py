@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
@@ -42,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = _Commands(parser)
     _add_store_commands(commands)
     _add_look_commands(commands)
+    _add_query_commands(commands)
     _add_edit_commands(commands)
     _add_history_commands(commands)
     _add_care_commands(commands)
@@ -158,6 +160,60 @@ def _add_look_commands(commands: _Commands) -> None:
     _ref(path)
 
 
+def _add_query_commands(commands: _Commands) -> None:
+    sql = commands.add("sql", "sql:sql", "ask the whole lake in SQL; without a query on a terminal: a prompt")
+    query = sql.add_mutually_exclusive_group()
+    query.add_argument("query", nargs="?", metavar="QUERY", help="one query; - or nothing in a pipe: standard input")
+    query.add_argument("-f", "--file", metavar="FILE", help="read the query from a file")
+    sql.add_argument(
+        "--format",
+        choices=["table", "csv", "json", "jsonl", "arrow", "parquet"],
+        help="of the answer (else that of the suffix of FILE, else table)",
+    )
+    sql.add_argument("-o", "--output", metavar="FILE", help="write the answer to a file, whole or not at all")
+    sql.add_argument("--at", metavar="REF", help="ask the lake as it is or was there: a branch, v1, 17, main~2")
+    sql.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="value of $NAME in the query (again for more)",
+    )
+    sql.add_argument("--memory-limit", type=_memory, metavar="SIZE", help="memory for the query: 2GB")
+    sql.add_argument("--timeout", type=_duration, metavar="TIME", help="stop the query after 30s, 5m, 1h")
+    sql.add_argument("--threads", type=_positive, metavar="N", help="processors for the query")
+
+    find = commands.add("find", "find:find", "which files cover a region, or have to do with some words")
+    find.add_argument("terms", nargs="*", metavar="REGION|TEXT", help="chr17:41196312-41277500, or words")
+    find.add_argument("--sample", action="append", default=[], metavar="NAME", help="only this sample (again: or)")
+    find.add_argument("--format", action="append", default=[], metavar="NAME", help="only this format (again: or)")
+    find.add_argument(
+        "--attribute", action="append", default=[], metavar="KEY[=VALUE]", help="only files that have it (again: and)"
+    )
+    find.add_argument("--under", default="", metavar="DIR", help="only below this directory")
+    _ref_and_json(find)
+
+
+def _memory(text: str) -> str:
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?)?B", text, re.IGNORECASE) is None:
+        raise ValueError
+    return text
+
+
+_memory.__name__ = "amount of memory, such as 2GB"
+
+
+def _duration(text: str) -> float:
+    """Seconds."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|min|h)?", text)
+    if found is None or float(found[1]) == 0:
+        raise ValueError
+    return float(found[1]) * {"ms": 0.001, None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}[found[2]]
+
+
+_duration.__name__ = "duration, such as 30s"
+
+
 def _add_edit_commands(commands: _Commands) -> None:
     mkdir = commands.add("mkdir", "edit:mkdir", "make directories that exist without files")
     mkdir.add_argument("paths", nargs="+", metavar="PATH")
@@ -198,11 +254,43 @@ def _add_edit_commands(commands: _Commands) -> None:
     )
     change.set_defaults(run=_bound("edit:meta_set"))
     _ref(change)
+    _add_meta_exchange(actions)
     drop = actions.add_parser("rm", help="remove attributes")
     drop.add_argument("path", metavar="PATH")
     drop.add_argument("keys", nargs="+", metavar="KEY")
     drop.set_defaults(run=_bound("edit:meta_rm"))
     _ref(drop)
+
+
+def _add_meta_exchange(actions: Any) -> None:
+    """``meta import`` and ``meta export``."""
+    summary = "set attributes from a sample sheet (CSV, TSV, JSON Lines, Parquet) or from ro-crate-metadata.json"
+    take = actions.add_parser("import", help=summary, description=summary)
+    take.add_argument("file", metavar="FILE", help="a local file")
+    take.add_argument(
+        "--prefix", default="", metavar="DIR", help="the directory that paths are relative to; nothing else is touched"
+    )
+    take.add_argument("--by", choices=["path", "digest", "sample"], help="what names files (else the headings tell)")
+    take.add_argument("--key", metavar="COLUMN", help="the column that names files")
+    take.add_argument(
+        "--na", action="append", default=[], metavar="TEXT", help="a cell with this text is empty (again for more)"
+    )
+    take.add_argument("--clear-empty", action="store_true", help="an empty cell removes the attribute")
+    take.add_argument(
+        "--skip-conflicts", action="store_true", help="leave files alone of which rows contradict each other"
+    )
+    take.add_argument("--dry-run", action="store_true", help="show what would change")
+    take.add_argument("--strict", action="store_true", help="change nothing if there is any warning")
+    take.add_argument("-m", "--message", metavar="TEXT", help="message of the commit")
+    take.set_defaults(run=_bound("exchange:meta_import"))
+    _ref_and_json(take)
+
+    summary = "write the metadata of a directory as RO-Crate (ro-crate-metadata.json)"
+    give = actions.add_parser("export", help=summary, description=summary)
+    give.add_argument("path", nargs="?", default="", metavar="DIR", help="a directory in the lake (all of it)")
+    give.add_argument("-o", "--output", default="-", metavar="FILE|-", help="where to")
+    give.set_defaults(run=_bound("exchange:meta_export"))
+    _ref(give)
 
 
 def _add_history_commands(commands: _Commands) -> None:
@@ -233,6 +321,15 @@ def _add_history_commands(commands: _Commands) -> None:
 def _add_care_commands(commands: _Commands) -> None:
     fsck = commands.add("fsck", "care:fsck", "check the journal against the objects, and every byte against its digest")
     fsck.add_argument("--json", action="store_true")
+
+    catalog = commands.add("catalog", "care:catalog_status", "what of the catalog is published")
+    steps = catalog.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    catalog.add_argument("--json", action="store_true")
+    publish = steps.add_parser("publish", help="publish a generation now; lakes do so by themselves")
+    publish.set_defaults(run=_bound("care:catalog_publish"))
+    rebuild = steps.add_parser("rebuild", help="make the catalog again from journal and facts")
+    rebuild.add_argument("--facts", action="store_true", help="make the facts again, too, from the files themselves")
+    rebuild.set_defaults(run=_bound("care:catalog_rebuild"))
 
     demo = commands.add("demo", "care:demo", "make a small lake, fill it, slice and query it, and show how")
     demo.add_argument("directory", nargs="?", metavar="DIR", help="where (a new directory; else a temporary one)")

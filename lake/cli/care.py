@@ -7,7 +7,7 @@ import argparse
 from lake.cli.output import human, open_lake, print_json
 from lake.progress import progress_for_terminal
 
-__all__ = ["demo", "fsck"]
+__all__ = ["catalog_publish", "catalog_rebuild", "catalog_status", "demo", "fsck"]
 
 
 def fsck(arguments: argparse.Namespace) -> int:
@@ -24,6 +24,33 @@ def fsck(arguments: argparse.Namespace) -> int:
     verdict = "sound" if report.ok else f"{len(report.findings)} are damaged or missing"
     print(f"{report.objects} objects, {human(report.bytes)} checked: {verdict}{orphans}")
     return 0 if report.ok else 1
+
+
+def catalog_status(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        status = lk.catalog.status()
+    if arguments.json:
+        print_json(status._asdict())
+    elif status.number is None:
+        print(f"no generation: questions read {status.behind:,} commits from the journal")
+    else:
+        print(
+            f"generation {status.number}: commit {status.seq}, {status.files} files, {human(status.bytes)};"
+            f" {status.behind:,} commits since"
+        )
+    return 0
+
+
+def catalog_publish(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        lk.catalog.publish(force=True)
+    return 0
+
+
+def catalog_rebuild(arguments: argparse.Namespace) -> int:
+    with open_lake(arguments) as lk:
+        lk.catalog.rebuild(facts=arguments.facts)
+    return 0
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from lake.attributes import guessed, split_type, typed
 from lake.errors import InvalidInput
 from lake.journal.base import Entry, Json, Kind
 from lake.lake import Lake
 
 __all__ = ["attributes", "digest_text", "entry_json", "human", "open_lake", "print_json", "table", "when"]
-
-# Leading zeros and exponents stay text: sample barcodes such as 007 and 1E5 are no numbers.
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
-_TYPES = ("str", "int", "float", "bool", "json")
 
 
 def open_lake(arguments: argparse.Namespace) -> Lake:
@@ -53,46 +47,9 @@ def attributes(pairs: Sequence[str]) -> dict[str, Json]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise InvalidInput(f"not an attribute: {pair!r}: write KEY=VALUE")
-        name, colon, kind = key.rpartition(":")
-        if colon and kind in _TYPES and name:
-            parsed[name] = _typed(name, kind, text)
-        else:
-            parsed[key] = _guessed(text)
+        name, kind = split_type(key)
+        parsed[name] = guessed(text) if kind is None else typed(name, kind, text)
     return parsed
-
-
-def _guessed(text: str) -> Json:
-    if text in ("true", "false"):
-        return text == "true"
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _DECIMAL.fullmatch(text):
-        return float(text)
-    return text
-
-
-def _typed(key: str, kind: str, text: str) -> Json:
-    try:
-        match kind:
-            case "int":
-                return int(text)
-            case "float":
-                return _finite(text)
-            case "bool":
-                return {"true": True, "false": False}[text.lower()]
-            case "json":
-                value: Json = json.loads(text, parse_constant=_finite)
-                return value
-    except (ValueError, KeyError, RecursionError):
-        raise InvalidInput(f"attribute {key}: {text!r} is not of type {kind}") from None
-    return text
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} has no JSON form")
-    return number
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lake.digest import Digest
 from lake.stores.base import Location
@@ -28,6 +28,7 @@ __all__ = [
     "Json",
     "Kind",
     "MakeDirectory",
+    "Mark",
     "ObjectRecord",
     "Put",
     "Remove",
@@ -254,6 +255,19 @@ class Token(NamedTuple):
         return self.expires is None or time.time_ns() < self.expires
 
 
+class Mark(NamedTuple):
+    """How far a reader of everything has read. Only the journal that gave it can tell what lies behind it."""
+
+    seq: int = 0
+    """Newest commit, of all branches."""
+    object: int = 0
+    """Newest object."""
+    change: int = 0
+    """Newest change of an object that was there already."""
+    artifact: int = 0
+    """Newest artifact."""
+
+
 class Journal(Protocol):
     """Truth about commits, refs, entries, objects, artifacts and leases.
 
@@ -400,6 +414,41 @@ class Journal(Protocol):
     def clear_damage(self, digest: Digest) -> None: ...
 
     def damage(self, digest: Digest | None = None) -> list[Damage]: ...
+
+    # -- feed of the catalog: rows as tuples, a page at once, so that a million need no million objects ---------
+    def identity(self) -> str:
+        """Tells this journal from any other, also from one made again for the same lake."""
+        ...
+
+    def tip(self) -> Mark:
+        """The newest of everything."""
+        ...
+
+    def feed_files(self, view: View, after: str, limit: int) -> tuple[list[tuple[Any, ...]], str | None]:
+        """The next files behind a path (object id, digest, size, format, modified, commit, attributes behind it).
+
+        And the path to go on behind; None at the end.
+        """
+        ...
+
+    def feed_changed_files(self, old: View, new: View) -> list[tuple[str, tuple[Any, ...] | None]]:
+        """Paths that may differ between views, sorted, each with its row as `feed_files` has it in the new one."""
+        ...
+
+    def feed_objects(self, since: Mark, until: Mark, after: int, limit: int) -> list[tuple[Any, ...]]:
+        """The next objects behind an id: (id, digest, size, format, problems, checksums, map, state, damaged chunks).
+
+        Of those registered since a mark; the first page, ``after`` = 0, begins with older ones that have changed.
+        """
+        ...
+
+    def feed_commits(self, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
+        """The next commits of all branches: (seq, id, branch, created, author, message, changes)."""
+        ...
+
+    def feed_artifacts(self, prefix: str, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
+        """The next artifacts whose kind begins so, by id: (id, object id, kind, body, digest of the target)."""
+        ...
 
     # -- leases -------------------------------------------------------------------------------------------------
     def acquire_lease(self, owner: str, kind: str, seconds: float) -> str:

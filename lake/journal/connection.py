@@ -284,6 +284,7 @@ def create(path: Path) -> None:
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {schema}"
                     f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+                    f"INSERT INTO identity VALUES('{secrets.token_hex(16)}');"
                     f"INSERT INTO branch VALUES(1, 'main', 0, NULL, 0, 0, {time.time_ns()});"
                     "INSERT INTO ancestry VALUES(1, 1, 9223372036854775807); COMMIT"
                 )

@@ -18,7 +18,19 @@ from typing import Any, NamedTuple
 
 from lake.journal.base import Difference, Entry, Kind, View
 
-__all__ = ["Version", "children", "diff", "find", "has_below", "is_directory", "lookup", "near", "span_below", "walk"]
+__all__ = [
+    "Version",
+    "children",
+    "diff",
+    "find",
+    "has_below",
+    "is_directory",
+    "lookup",
+    "near",
+    "span_below",
+    "touched",
+    "walk",
+]
 
 Row = tuple[Any, ...]
 """The fields of an `Entry`, in order; a tombstone among them."""
@@ -205,21 +217,17 @@ def walk(sql: sqlite3.Connection, view: View, directory: str) -> list[Entry]:
 
 def diff(sql: sqlite3.Connection, old: View, new: View, prefix: str) -> list[Difference]:
     """Only paths with a version that one view sees and the other does not are compared."""
-    first, end = span_below(prefix)
-    touched = sql.execute(
-        _TOUCHED,
-        {
-            "old": old.branch,
-            "old_seq": old.seq,
-            "new": new.branch,
-            "new_seq": new.seq,
-            "path": prefix,
-            "first": first,
-            "end": end,
-        },
-    ).fetchall()
-    compared = (_difference(path, lookup(sql, old, path), lookup(sql, new, path)) for (path,) in touched)
+    paths = touched(sql, old, new, prefix)
+    compared = (_difference(path, lookup(sql, old, path), lookup(sql, new, path)) for path in paths)
     return [difference for difference in compared if difference is not None]
+
+
+def touched(sql: sqlite3.Connection, old: View, new: View, prefix: str = "") -> list[str]:
+    """Paths at or below a prefix with a version that one view sees and the other does not, sorted."""
+    first, end = span_below(prefix)
+    views = {"old": old.branch, "old_seq": old.seq, "new": new.branch, "new_seq": new.seq}
+    rows = sql.execute(_TOUCHED, {**views, "path": prefix, "first": first, "end": end})
+    return [path for (path,) in rows]
 
 
 def _difference(path: str, old: Entry | None, new: Entry | None) -> Difference | None:

@@ -127,6 +127,7 @@ def add_checksums(sql: sqlite3.Connection, digest: Digest, checksums: Mapping[st
         raise NotFound(f"no object {digest}")
     merged = {**(json.loads(row[0]) if row[0] else {}), **checksums}
     sql.execute("UPDATE object SET checksums = ? WHERE digest = ?", (json.dumps(merged, sort_keys=True), _raw(digest)))
+    _changed(sql, _raw(digest))
 
 
 def paths_of(sql: sqlite3.Connection, digest: Digest) -> list[tuple[str, str, int]]:
@@ -167,9 +168,9 @@ def artifacts(sql: sqlite3.Connection, digest: Digest) -> list[Artifact]:
 
 def artifacts_of(sql: sqlite3.Connection, kind: str, after: int) -> tuple[int, list[Artifact]]:
     rows = sql.execute(
-        "SELECT a.rowid, o.digest, a.kind, a.code, a.body, t.digest, a.inputs FROM artifact a"
+        "SELECT a.id, o.digest, a.kind, a.code, a.body, t.digest, a.inputs FROM artifact a"
         " JOIN object o ON o.id = a.object LEFT JOIN object t ON t.id = a.target"
-        " WHERE a.kind = ? AND a.rowid > ? AND o.state = 'live' ORDER BY a.rowid",
+        " WHERE a.kind = ? AND a.id > ? AND o.state = 'live' ORDER BY a.id",
         (kind, after),
     ).fetchall()
     found = [
@@ -185,10 +186,18 @@ def record_damage(sql: sqlite3.Connection, digest: Digest, chunks: Sequence[tupl
         raise NotFound(f"no object {digest}")
     found = time.time_ns()
     sql.executemany("INSERT OR IGNORE INTO damage VALUES(?, ?, ?, ?, ?)", ((row[0], *chunk, found) for chunk in chunks))
+    _changed(sql, _raw(digest))
 
 
 def clear_damage(sql: sqlite3.Connection, digest: Digest) -> None:
-    sql.execute("DELETE FROM damage WHERE object = (SELECT id FROM object WHERE digest = ?)", (_raw(digest),))
+    raw = _raw(digest)
+    if sql.execute("DELETE FROM damage WHERE object = (SELECT id FROM object WHERE digest = ?)", (raw,)).rowcount:
+        _changed(sql, raw)
+
+
+def _changed(sql: sqlite3.Connection, raw: bytes) -> None:
+    """Let the catalog read an object again."""
+    sql.execute("INSERT INTO object_change(object) SELECT id FROM object WHERE digest = ?", (raw,))
 
 
 def damage(sql: sqlite3.Connection, digest: Digest | None) -> list[Damage]:

@@ -1,7 +1,12 @@
 -- The journal, version 1. Times are nanoseconds since the epoch (UTC); digests and commit ids are 32 raw bytes.
 
+-- Tells this journal from any other, also from one made again for the same lake. One row.
+CREATE TABLE identity(
+  id TEXT NOT NULL
+);
+
 CREATE TABLE object(
-  id         INTEGER PRIMARY KEY,
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,   -- ids are marks from which the catalog reads on: none is used twice
   digest     BLOB NOT NULL UNIQUE,
   size       INTEGER NOT NULL,
   format     TEXT NOT NULL,
@@ -20,7 +25,14 @@ CREATE TABLE chunk_map(
   body   BLOB NOT NULL
 );
 
+-- Objects whose row, damage or state changed after they were registered: what the catalog has to read again.
+CREATE TABLE object_change(
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
+  object INTEGER NOT NULL
+);
+
 CREATE TABLE artifact(
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
   object INTEGER NOT NULL REFERENCES object(id),
   kind   TEXT NOT NULL,
   code   TEXT NOT NULL,

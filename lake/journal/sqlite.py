@@ -6,10 +6,11 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lake.digest import Digest
 from lake.errors import Conflict
-from lake.journal import branches, edits, entries, history, leases, objects, tokens
+from lake.journal import branches, edits, entries, feed, history, leases, objects, tokens
 from lake.journal.base import (
     Artifact,
     Branch,
@@ -18,6 +19,7 @@ from lake.journal.base import (
     Damage,
     Difference,
     Entry,
+    Mark,
     ObjectRecord,
     Put,
     Tag,
@@ -219,6 +221,35 @@ class SqliteJournal:
     def damage(self, digest: Digest | None = None) -> list[Damage]:
         with self._database.reading() as sql:
             return objects.damage(sql, digest)
+
+    # -- feed of the catalog ------------------------------------------------------------------------------------
+    def identity(self) -> str:
+        with self._database.direct() as sql:
+            return feed.identity(sql)
+
+    def tip(self) -> Mark:
+        with self._database.direct() as sql:
+            return feed.tip(sql)
+
+    def feed_files(self, view: View, after: str, limit: int) -> tuple[list[tuple[Any, ...]], str | None]:
+        with self._database.reading() as sql:
+            return feed.files(sql, view, after, limit)
+
+    def feed_changed_files(self, old: View, new: View) -> list[tuple[str, tuple[Any, ...] | None]]:
+        with self._database.reading() as sql:
+            return feed.changed_files(sql, old, new)
+
+    def feed_objects(self, since: Mark, until: Mark, after: int, limit: int) -> list[tuple[Any, ...]]:
+        with self._database.reading() as sql:
+            return feed.objects(sql, since, until, after, limit)
+
+    def feed_commits(self, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
+        with self._database.direct() as sql:
+            return feed.commits(sql, after, until, limit)
+
+    def feed_artifacts(self, prefix: str, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
+        with self._database.direct() as sql:
+            return feed.artifacts(sql, prefix, after, until, limit)
 
     # -- leases -------------------------------------------------------------------------------------------------
     def acquire_lease(self, owner: str, kind: str, seconds: float) -> str:

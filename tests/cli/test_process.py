@@ -20,7 +20,7 @@ from tests.lake.samples import NOISE, staged
 
 COMMANDS = (
     *("init", "put", "get", "ls", "stat", "path", "cat", "mv", "cp", "rm", "slice", "log", "branch", "tag", "diff"),
-    *("restore", "meta", "fsck", "demo"),
+    *("restore", "meta", "sql", "find", "catalog", "fsck", "demo"),
 )
 
 

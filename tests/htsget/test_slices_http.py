@@ -208,6 +208,13 @@ def test_t3_a_header_of_more_than_64_kib(served: Served, name: str) -> None:
         assert parts(answer.data).records == []
 
 
+def test_a_long_header_that_must_be_made_has_a_url_of_its_own(served: Served) -> None:
+    name = "made/longheader.bam"
+    answer = ask(served.client, f"/reads/{name}", referenceName="c1", end=100, inline="none")
+    assert any("/slices/" in url for url in answer.remote[:1])
+    assert samtools_text(answer.data) == served.reads(name, "c1:1-100")
+
+
 def test_t4_a_header_that_ends_in_mid_block_is_apart_from_the_records(served: Served) -> None:
     whole = parts((served.folder / "made/straddled.bam").read_bytes())
     answer = ask(served.client, "/reads/made/straddled.bam")

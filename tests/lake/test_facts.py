@@ -66,7 +66,7 @@ def test_damaged_facts_are_made_again(lk: lake.Lake, shared_data: Path) -> None:
             lk.repo.journal.add_artifacts([dataclasses.replace(artifact, body=b"PAR1 no")])
     assert load_facts(lk.repo, reader)["sequences"].equals(good)
     with pytest.raises(FormatError):
-        unpack_facts(b"nothing")
+        unpack_facts("samples", b"nothing")
 
 
 def test_other_files_have_none(lk: lake.Lake, tmp_path: Path) -> None:

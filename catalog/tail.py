@@ -1,0 +1,93 @@
+"""What was committed since a generation, or since ever, in tables of a session's memory (schema ``tail``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed
+from lake.catalog.reach import Reach
+from lake.catalog.layers import create_layer, load_chunks, load_facts
+from lake.catalog.statements import run
+
+__all__ = ["ATTRIBUTES", "TAIL", "Tail", "fill", "load_tail"]
+
+TAIL = "tail"
+
+ATTRIBUTES = """
+SELECT {key}, a.key,
+       CASE a.type WHEN 'VARCHAR' THEN 'str' WHEN 'BOOLEAN' THEN 'bool' WHEN 'DOUBLE' THEN 'float'
+                   WHEN 'BIGINT' THEN 'int' WHEN 'UBIGINT' THEN 'int' ELSE 'json' END AS "type",
+       CASE a.type WHEN 'VARCHAR' THEN a.value->>'$' ELSE a.value::VARCHAR END AS "value",
+       CASE WHEN a.type IN ('DOUBLE', 'BIGINT', 'UBIGINT') THEN (a.value->>'$')::DOUBLE END AS "number"
+FROM {files} f, json_each(f.attributes) a WHERE f.attributes IS NOT NULL"""
+"""A row for each attribute: what ``{key}`` selects of ``{files}``, then key, type, value, number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What is in the tables; a view leaves out what is empty."""
+
+    until: Reach
+    seq: int
+    """Newest commit that the session's ref sees."""
+    files: int
+    objects: int
+    chunks: int
+    facts: dict[str, int]
+    """Objects with rows, by kind."""
+    renewed: frozenset[str]
+    """Kinds with rows of objects that a generation may have rows of, too."""
+
+
+def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, at: str, *, base: bool) -> Tail:
+    """Fill the schema ``tail``, in place of what was there.
+
+    Args:
+        connection: the session.
+        feed: what happened.
+        since: reach of the generation; all zeros without one.
+        at: the ref that is asked.
+        base: whether there is a generation, so that only what differs from it is wanted.
+    """
+    # The ref first: so it never sees a commit that the rest does not have.
+    now = feed.viewpoint(at)
+    until = feed.tip()
+    run(connection, f"CREATE SCHEMA IF NOT EXISTS {TAIL}")
+    files = fill(connection, f"{TAIL}.files", FILES, feed.changed_files(since.seq if base else None, now))
+    fill(connection, f"{TAIL}.commits", COMMITS, feed.commits(since, until))
+    run(
+        connection,
+        f"CREATE OR REPLACE TABLE {TAIL}.attributes AS {ATTRIBUTES.format(key='f.path', files=f'{TAIL}.files')}",
+    )
+    create_layer(connection, TAIL, feed.families)
+    objects, chunks = _load_objects(connection, feed, since, until)
+    seen = load_facts(connection, TAIL, feed, since, until)
+    counts = {kind: len(numbers) for kind, numbers in seen.items() if numbers}
+    renewed = frozenset(kind for kind, numbers in seen.items() if numbers and min(numbers) <= since.object)
+    return Tail(until, now.seq, files, objects, chunks, counts, renewed)
+
+
+def _load_objects(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, until: Reach) -> tuple[int, int]:
+    found, chunks = [], 0
+    for objects, pieces in feed.objects(since, until):
+        found.append(objects)
+        load_chunks(connection, TAIL, pieces)
+        chunks += pieces.num_rows
+    return fill(connection, f"{TAIL}.objects", OBJECTS, found), chunks
+
+
+def fill(
+    connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> int:
+    """Make a table of batches, in place of what it was; returns its rows."""
+    given = pa.RecordBatchReader.from_batches(schema, batches)
+    connection.register("given", given)
+    try:
+        run(connection, f"CREATE OR REPLACE TABLE {table} AS FROM given")
+    finally:
+        connection.unregister("given")
+    return int(run(connection, f"SELECT count(*) FROM {table}")[0][0])

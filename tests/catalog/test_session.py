@@ -1,0 +1,196 @@
+"""Connections that are held: relations, threads, forks, and what DuckDB itself allows."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from lake.artifacts import FACTS_PREFIX
+from lake.catalog.limits import Limits
+from lake.errors import BadQuery, NotFound
+from lake.facts import pack_facts
+from lake.feed import LakeFeed
+from lake.formats.facts.kinds import fact_table
+from lake.journal.base import Artifact
+from lake.lake import Lake
+from tests.catalog.conftest import Put
+from tests.catalog.truth import check
+
+COUNT = "SELECT count(*) FROM files"
+
+
+def test_a_held_connection_sees_more_only_when_refreshed(lk: Lake, put: Put) -> None:
+    put("a.txt", "a")
+    with lk.catalog.connect() as connection:
+        assert not connection.refresh()
+        put("b.txt", "b")
+        assert connection.sql(COUNT).fetchall() == [(1,)]
+        assert connection.execute("SELECT path FROM files").fetchall() == [("a.txt",)]
+        lk.catalog.refresh()
+        assert connection.sql(COUNT).fetchall() == [(2,)]
+        assert connection.reach.seq == 2
+    connection.close()
+    with pytest.raises(duckdb.ConnectionException):
+        connection.sql(COUNT)
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_relations_outlive_what_happens_meanwhile(lk: Lake, put: Put, publish: bool) -> None:
+    for number in range(3):
+        put(f"{number}.txt", "x")
+    lk.catalog.publish(force=True)
+    relation = lk.sql("SELECT path FROM files ORDER BY path")
+    begun = lk.sql("SELECT path FROM files ORDER BY path")
+    assert begun.fetchone() == ("0.txt",)
+    derived = lk.sql("SELECT path FROM files").filter("path = '1.txt'")
+    for number in range(4):
+        put(f"later{number}.txt", "x")
+        if publish:
+            lk.catalog.publish(force=True)
+        assert lk.sql(COUNT).fetchall() == [(4 + number,)]
+    assert begun.fetchall()[:2] == [("1.txt",), ("2.txt",)]
+    assert ("2.txt",) in relation.fetchall()
+    assert derived.fetchall() == [("1.txt",)]
+    assert relation.project("length(path)").fetchall()
+
+
+def test_arrow_is_named_in_queries(lk: Lake, put: Put) -> None:
+    put("a.txt", "a")
+    table = pa.table({"path": ["a.txt", "b.txt"], "age": [1, 2]})
+    question = "SELECT path, age FROM files JOIN mine USING (path) WHERE age = ?"
+    assert lk.sql(question, [1], mine=table).fetchall() == [("a.txt", 1)]
+    with pytest.raises(BadQuery, match="mine"):
+        lk.sql(question, [1])
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    assert lk.sql("SELECT sum(age) FROM mine WHERE path = $p", {"p": "b.txt"}, mine=reader).fetchall() == [(2,)]
+
+
+def test_threads_ask_while_others_commit_and_publish(lk: Lake, put: Put) -> None:
+    """Every answer is that of some moment: the two files of a commit come together."""
+    put("start", "x")
+    failures: list[object] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        seen = 0
+        while not done.is_set():
+            ((pairs, odd),) = lk.sql(
+                "SELECT count(*) FILTER (path LIKE 'l/%'), count(*) FILTER (path LIKE 'r/%') FROM files"
+            ).fetchall()
+            if pairs != odd or pairs < seen:
+                failures.append((pairs, odd, seen))
+            seen = pairs
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(12):
+            with lk.commit():
+                put(f"l/{number}", "x")
+                put(f"r/{number}", "x")
+            if number % 4 == 3:
+                lk.catalog.publish(force=True)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    check(lk)
+
+
+def in_child(work: Callable[[], None]) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_may_ask_too(lk: Lake, put: Put) -> None:
+    put("a.txt", "a")
+    lk.catalog.publish(force=True)
+    with lk.catalog.connect() as held:
+        relation = lk.sql("SELECT path FROM files")
+
+        def work() -> None:
+            put("b.txt", "b")
+            assert lk.sql(COUNT).fetchall() == [(2,)]
+            lk.catalog.refresh()
+            with lk.catalog.connect() as own:
+                check(lk, own)
+            lk.catalog.publish(force=True)
+            lk.close()
+
+        in_child(work)
+        assert ("a.txt",) in relation.fetchall()
+        assert lk.sql(COUNT).fetchall() == [(2,)]
+        assert held.sql(COUNT).fetchall() == [(1,)]
+
+
+def test_limits(lk: Lake) -> None:
+    with lk.catalog.connect(limits=Limits(memory="200MB", threads=1)) as connection:
+        assert connection.sql("SELECT current_setting('threads')").fetchall() == [(1,)]
+        assert "190" in connection.sql("SELECT current_setting('memory_limit')").fetchall()[0][0]
+
+
+def test_a_ref_that_is_not_there(lk: Lake, put: Put) -> None:
+    with pytest.raises(NotFound):
+        lk.catalog.connect(at="nothing")
+    put("a.txt", "a")
+    lk.repo.journal.create_tag("v1", "main")
+    with lk.catalog.connect(at="v1") as connection:
+        put("b.txt", "b")
+        connection.refresh()
+        assert connection.sql(COUNT).fetchall() == [(1,)]
+
+
+def test_comments_say_what_columns_are(lk: Lake) -> None:
+    missing = lk.sql(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND comment IS NULL"
+    ).fetchall()
+    assert missing == []
+
+
+def test_a_pickled_lake_asks(lk: Lake, put: Put) -> None:
+    put("a.txt", "a")
+    lk.sql(COUNT)
+    with pickle.loads(pickle.dumps(lk)) as other:
+        assert other.sql(COUNT).fetchall() == [(1,)]
+
+
+def test_facts_that_are_replaced_while_they_are_read_are_not_missed(
+    lk: Lake, bams: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lk.put(bams / "a.bam")
+    digest = lk.reader("a.bam").source
+    tip = LakeFeed.tip
+
+    def tip_then_replaced(feed: LakeFeed) -> object:
+        found = tip(feed)
+        body = pack_facts(fact_table("samples", [("late",)])["samples"])
+        lk.repo.journal.add_artifacts([Artifact(digest, f"{FACTS_PREFIX}samples", "1", body)])
+        return found
+
+    body = pack_facts(fact_table("samples", [("early",)])["samples"])
+    lk.repo.journal.add_artifacts([Artifact(digest, f"{FACTS_PREFIX}samples", "1", body)])
+    monkeypatch.setattr(LakeFeed, "tip", tip_then_replaced)
+    with lk.catalog.connect() as connection:
+        assert connection.sql("SELECT sample FROM samples").fetchall() == [("late",)]
+    lk.catalog.publish(force=True)
+    monkeypatch.undo()
+    assert lk.sql("SELECT sample FROM samples").fetchall() == [("late",)]
+    lk.catalog.publish(force=True)
+    assert lk.sql("SELECT sample FROM samples").fetchall() == [("late",)]
+    check(lk)
