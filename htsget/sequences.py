@@ -221,7 +221,7 @@ class SequenceCatalog:
         columns: dict[str, list[_Keys]] = {name: [keys] for name, keys in self._keys.items()}
         for artifact in new:
             try:
-                table = unpack_facts(artifact_bytes(self._repo, artifact))
+                table = unpack_facts("sequences", artifact_bytes(self._repo, artifact))
             except LakeError:
                 # Facts that are damaged are made again when the file is asked for them.
                 continue

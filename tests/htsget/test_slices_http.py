@@ -368,3 +368,17 @@ def test_a_superset_holds_the_records_and_is_valid(served: Served) -> None:
         expected = served.reads(name, f"c1:{start + 1}-{start + 9}").splitlines()
         assert set(expected) <= set(got)
         assert len(got) == len(set(got))
+
+
+def test_samtools_and_bcftools_read_the_urls_of_tickets(served: Served) -> None:
+    base = str(served.client.base_url).rstrip("/")
+    for mode in MODES:
+        url = f"{base}/reads/made/straddled.bam?referenceName=c1&start=999&end=3000&inline={mode}"
+        done = subprocess.run(["samtools", "view", url], capture_output=True, text=True, check=True)
+        assert done.stdout == served.reads("made/straddled.bam", "c1:1000-3000")
+        assert not done.stderr
+        url = f"{base}/variants/variants/made.bcf?format=VCF&referenceName=c3&start=999&end=30000&inline={mode}"
+        done = subprocess.run(["bcftools", "view", "-H", url], capture_output=True, text=True, check=True)
+        assert done.stdout == served.variants("variants/made.bcf", "c3:1000-30000")
+    with pysam.AlignmentFile(f"{base}/reads/made/several.cram?format=CRAM&referenceName=b", check_sq=False) as file:
+        assert "".join(f"{read.to_string()}\n" for read in file) == served.reads("made/several.cram", "b")
