@@ -99,7 +99,7 @@ class LakeFeed:
 
     def facts(self, since: Reach, until: Reach) -> Iterator[Fact]:
         after = since.fact
-        while rows := self._repo.journal.feed_artifacts(FACTS_PREFIX, after, until.fact, _ARTIFACT_PAGE):
+        while rows := self._repo.journal.feed_artifacts(FACTS_PREFIX, after, until.object, _ARTIFACT_PAGE):
             for _, number, kind, body, target in rows:
                 found = body if body is not None else self._stored(target)
                 if found is not None:

@@ -21,13 +21,13 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from lake.catalog.limits import Limits
 from lake.catalog.session import CatalogConnection
-from lake.cli.answers import AnswerFormat
 from lake.cli.completion import Vocabulary, complete, paths_below, read_vocabulary
 from lake.cli.messages import complain
 from lake.cli.output import table
-from lake.cli.query import ask
 from lake.cli.sql import complain_of_query, deliver, format_for
 from lake.errors import BadQuery, InvalidInput, LakeError, NotFound
+from lake.results.answers import AnswerFormat
+from lake.results.query import ask
 
 __all__ = ["Prompt", "PromptCompleter", "history_file"]
 

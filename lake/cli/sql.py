@@ -19,8 +19,8 @@ from lake.errors import BadQuery, InvalidInput, StorageError, Unreadable
 from lake.transfer import replacing
 
 if TYPE_CHECKING:
-    from lake.cli.answers import AnswerFormat
-    from lake.cli.query import Answer
+    from lake.results.answers import AnswerFormat
+    from lake.results.query import Answer
 
 __all__ = ["complain_of_query", "deliver", "format_for", "sql"]
 
@@ -52,7 +52,7 @@ def sql(arguments: argparse.Namespace) -> int:
             from lake.cli.prompt import Prompt
 
             return Prompt(catalog, limits, form).run()
-        from lake.cli.query import ask
+        from lake.results.query import ask
 
         try:
             answer = ask(catalog.raw, text, attributes(arguments.param), seconds=limits.seconds)
@@ -69,7 +69,7 @@ def complain_of_query(error: BadQuery) -> None:
     message, found, excerpt = str(error).partition("\n\nLINE ")
     complain(message)
     if found and sys.stderr is not None:
-        from lake.cli.grid import harmless
+        from lake.results.grid import harmless
 
         for line in f"LINE {excerpt}".splitlines():
             print(harmless(line), file=sys.stderr)
@@ -108,7 +108,7 @@ def format_for(output: str | None, named: str | None) -> AnswerFormat:
     Raises:
         InvalidInput: a suffix that says nothing.
     """
-    from lake.cli.answers import AnswerFormat
+    from lake.results.answers import AnswerFormat
 
     if named is not None:
         return AnswerFormat(named)
@@ -126,7 +126,7 @@ def deliver(answer: Answer, form: AnswerFormat, output: str | None) -> int:
         BadQuery: as the batches of the answer do.
         StorageError: the file cannot be written.
     """
-    from lake.cli.answers import BINARY, write_answer
+    from lake.results.answers import BINARY, write_answer
 
     if output is not None and output != "-":
         with _opened(Path(output)) as sink:

@@ -446,8 +446,11 @@ class Journal(Protocol):
         """The next commits of all branches: (seq, id, branch, created, author, message, changes)."""
         ...
 
-    def feed_artifacts(self, prefix: str, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
-        """The next artifacts whose kind begins so, by id: (id, object id, kind, body, digest of the target)."""
+    def feed_artifacts(self, prefix: str, after: int, newest: int, limit: int) -> list[tuple[Any, ...]]:
+        """The next artifacts whose kind begins so, by id: (id, object id, kind, body, digest of the target).
+
+        Of objects up to the id ``newest``; those that replace others while pages are read are told, too.
+        """
         ...
 
     # -- leases -------------------------------------------------------------------------------------------------

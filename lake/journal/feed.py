@@ -47,7 +47,7 @@ FROM commits c JOIN branch b ON b.id = c.branch WHERE c.seq > ? AND c.seq <= ? O
 _ARTIFACTS = """
 SELECT a.id, a.object, a.kind, a.body, t.digest FROM artifact a
 JOIN object o ON o.id = a.object LEFT JOIN object t ON t.id = a.target
-WHERE a.id > ? AND a.id <= ? AND substr(a.kind, 1, ?) = ? AND o.state = 'live' ORDER BY a.id LIMIT ?"""
+WHERE a.id > ? AND a.object <= ? AND substr(a.kind, 1, ?) = ? AND o.state = 'live' ORDER BY a.id LIMIT ?"""
 
 _TIP = """
 SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT coalesce(max(id), 0) FROM object),
@@ -110,6 +110,10 @@ def commits(sql: sqlite3.Connection, after: int, until: int, limit: int) -> list
     return sql.execute(_COMMITS, (after, until, limit)).fetchall()
 
 
-def artifacts(sql: sqlite3.Connection, prefix: str, after: int, until: int, limit: int) -> list[Row]:
-    """The next artifacts of live objects whose kind begins so: (id, object, kind, body, digest of the target)."""
-    return sql.execute(_ARTIFACTS, (after, until, len(prefix), prefix, limit)).fetchall()
+def artifacts(sql: sqlite3.Connection, prefix: str, after: int, newest: int, limit: int) -> list[Row]:
+    """The next artifacts of live objects whose kind begins so: (id, object, kind, body, digest of the target).
+
+    ``newest`` is the last object that counts. Artifacts that come meanwhile are told, too: they may replace some that
+    are not told any more.
+    """
+    return sql.execute(_ARTIFACTS, (after, newest, len(prefix), prefix, limit)).fetchall()

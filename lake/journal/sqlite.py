@@ -247,9 +247,9 @@ class SqliteJournal:
         with self._database.direct() as sql:
             return feed.commits(sql, after, until, limit)
 
-    def feed_artifacts(self, prefix: str, after: int, until: int, limit: int) -> list[tuple[Any, ...]]:
+    def feed_artifacts(self, prefix: str, after: int, newest: int, limit: int) -> list[tuple[Any, ...]]:
         with self._database.direct() as sql:
-            return feed.artifacts(sql, prefix, after, until, limit)
+            return feed.artifacts(sql, prefix, after, newest, limit)
 
     # -- leases -------------------------------------------------------------------------------------------------
     def acquire_lease(self, owner: str, kind: str, seconds: float) -> str:

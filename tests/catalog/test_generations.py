@@ -12,8 +12,8 @@ import pytest
 from blake3 import blake3
 
 from lake.catalog import generations
-from lake.catalog.reach import Reach
 from lake.catalog.generations import CatalogFolder, DatabaseFile, Generation
+from lake.catalog.reach import Reach
 from lake.errors import FormatError, StorageError
 from lake.formats.facts.kinds import FACT_KINDS
 from lake.lake import Lake

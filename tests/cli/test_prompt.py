@@ -20,10 +20,10 @@ from prompt_toolkit.output import DummyOutput
 
 from lake.catalog.limits import Limits
 from lake.catalog.session import CatalogConnection
-from lake.cli.answers import AnswerFormat
 from lake.cli.completion import Completions, Vocabulary, complete, paths_below, read_vocabulary
 from lake.cli.prompt import Prompt, PromptCompleter, history_file
 from lake.lake import Lake
+from lake.results.answers import AnswerFormat
 from tests.cli.conftest import LAKE
 from tests.lake.samples import NOISE
 

@@ -17,11 +17,11 @@ import pytest
 from blake3 import blake3
 from pyarrow import parquet
 
-from lake.cli.answers import AnswerFormat, write_answer
-from lake.cli.cell_text import json_cells, plain_cells
-from lake.cli.grid import Grid, cell_width, harmless
-from lake.cli.query import ask
 from lake.errors import BadQuery, Unsupported
+from lake.results.answers import AnswerFormat, write_answer
+from lake.results.cell_text import json_cells, plain_cells
+from lake.results.grid import Grid, cell_width, harmless
+from lake.results.query import ask
 from tests.cli.conftest import LAKE, Run
 from tests.lake.samples import NOISE
 

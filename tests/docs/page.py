@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from lake.cli.answers import AnswerFormat, write_answer
-from lake.cli.query import ask
 from lake.lake import Lake
+from lake.results.answers import AnswerFormat, write_answer
+from lake.results.query import ask
 
 __all__ = ["PAGE", "Example", "answer", "described_views", "examples", "renewed", "written_views"]
 

@@ -13,10 +13,10 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lake.cli.cell_text import csv_cells, json_cells, plain_cells
-from lake.cli.grid import Grid, cell_width, harmless
-from lake.cli.query import Answer
 from lake.errors import Unsupported
+from lake.results.cell_text import csv_cells, json_cells, plain_cells
+from lake.results.grid import Grid, cell_width, harmless
+from lake.results.query import Answer
 
 __all__ = ["BINARY", "AnswerFormat", "write_answer"]
 

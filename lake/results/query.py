@@ -16,7 +16,7 @@ import pyarrow as pa
 from lake.catalog.statements import check_query, explained
 from lake.errors import BadQuery, LakeError
 
-__all__ = ["Answer", "ResultColumn", "ask"]
+__all__ = ["Answer", "Remedies", "ResultColumn", "ask"]
 
 _ROWS = 20_000
 """Of a batch: enough for work on whole columns, little in memory."""
@@ -27,6 +27,14 @@ _UNFAITHFUL = re.compile(r"\b(BIGNUM|BIT|GEOMETRY|TIME WITH TIME ZONE|UHUGEINT|U
 _WAITING = re.compile(r"Values were not provided for the following (?:prepared statement )?parameters: (\S+)")
 
 Result = TypeVar("Result")
+
+
+class Remedies(NamedTuple):
+    """What whoever asks can do about a limit, for messages."""
+
+    memory: str = "allow it more with --memory-limit"
+    time: str = "allow it more with --timeout"
+    value: str = "--param {}=VALUE"
 
 
 class ResultColumn(NamedTuple):
@@ -53,6 +61,7 @@ def ask(
     parameters: Mapping[str, Any] | None = None,
     *,
     seconds: float | None = None,
+    remedies: Remedies = Remedies(),  # noqa: B008
 ) -> Answer:
     """Ask one reading query. A keyboard interrupt stops it and goes on to the caller.
 
@@ -60,14 +69,15 @@ def ask(
         connection: used by nobody else until all batches are taken.
         parameters: values of ``$name`` in the query.
         seconds: for the whole answer, its last batch included.
+        remedies: what messages advise.
 
     Raises:
         BadQuery: no single reading statement, an error that DuckDB reports, or no time left; also raised by the
             batches.
     """
-    watch = _Watch(connection, seconds)
+    watch = _Watch(connection, seconds, remedies)
     try:
-        with _in_plain_words(connection):
+        with _in_plain_words(connection, remedies):
             check_query(connection, text)
             columns, reader = watch.call(_start, connection, text, dict(parameters or {}))
         _refuse_unfaithful(columns)
@@ -110,7 +120,7 @@ def _start(
 def _batches(
     connection: duckdb.DuckDBPyConnection, watch: _Watch, reader: pa.RecordBatchReader, schema: pa.Schema
 ) -> Generator[pa.RecordBatch, None, None]:
-    with _in_plain_words(connection):
+    with _in_plain_words(connection, watch.remedies):
         while (batch := watch.call(next, reader, None)) is not None:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
 
@@ -134,16 +144,16 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _in_plain_words(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _in_plain_words(connection: duckdb.DuckDBPyConnection, remedies: Remedies) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise BadQuery(_with_advice(explained(error, _names(connection)))) from None
+        raise BadQuery(_with_advice(explained(error, _names(connection)), remedies)) from None
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, LakeError):
             raise
         # So Arrow hands on what DuckDB reports after the first batch.
-        raise BadQuery(_with_advice(str(error))) from None
+        raise BadQuery(_with_advice(str(error), remedies)) from None
 
 
 def _names(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
@@ -154,19 +164,20 @@ def _names(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     return []
 
 
-def _with_advice(message: str) -> str:
+def _with_advice(message: str, remedies: Remedies) -> str:
     if message.startswith("Out of Memory Error"):
-        return f"{message.splitlines()[0]}: allow it more with --memory-limit, or ask for less"
+        return f"{message.splitlines()[0]}: {remedies.memory}, or ask for less"
     waiting = _WAITING.search(message)
     if waiting is not None:
-        return f"the query has a parameter without a value: --param {waiting[1]}=VALUE"
+        return f"the query has a parameter without a value: {remedies.value.format(waiting[1])}"
     return message
 
 
 class _Watch:
     """Calls into DuckDB that can be given up: it neither notices Ctrl-C by itself nor knows deadlines."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float | None, remedies: Remedies) -> None:
+        self.remedies = remedies
         self._connection = connection
         self._seconds = seconds
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -183,7 +194,7 @@ class _Watch:
                 self._connection.interrupt()
                 wait([future], _PATIENCE)
         if not in_time:
-            raise BadQuery(f"stopped after {self._seconds:g} s: allow it more with --timeout, or ask for less")
+            raise BadQuery(f"stopped after {self._seconds:g} s: {self.remedies.time}, or ask for less")
         return future.result()
 
     def close(self) -> None:
