@@ -38,6 +38,7 @@ _ROUTES: tuple[str, ...] = (
     "uploads",
     "tus",
     "watch",
+    "sql",
     "monitoring",
 )
 """Modules of `lake.htsget.routes`. Their routes are tried in this order, so what is asked for most stands first."""

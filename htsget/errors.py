@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from lake.errors import (
     AlreadyExists,
+    BadQuery,
     Conflict,
     FormatError,
     InvalidInput,
@@ -63,6 +64,7 @@ _KINDS: tuple[tuple[type[LakeError], int, str], ...] = (
     (InvalidPath, 400, "InvalidInput"),
     (InvalidRef, 400, "InvalidInput"),
     (InvalidInput, 400, "InvalidInput"),
+    (BadQuery, 400, "InvalidInput"),
     (Unsupported, 400, "UnsupportedFormat"),
     (FormatError, 400, "UnsupportedFormat"),
     (IsDirectory, 400, "InvalidInput"),

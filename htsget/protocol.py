@@ -77,7 +77,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         status = self._refused
-        body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status.value}).encode()
+        problem = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": "the request cannot be read" if status is HTTPStatus.BAD_REQUEST else status.phrase.lower(),
+            "error": "InvalidInput",
+        }
+        body = json.dumps(problem).encode()
         self.transport.write(
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()

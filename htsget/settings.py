@@ -54,6 +54,15 @@ class Settings:
     open: bool = True
     """Nobody has to say who they are, and everything that the server offers is allowed: for one's own machine."""
     sql: bool = False
+    """Whether queries are answered."""
+    sql_seconds: float = 30.0
+    """How long a query may take, its answer included."""
+    sql_memory: str = "1GB"
+    sql_threads: int = 2
+    sql_queries: int = 4
+    """Queries at a time in one worker."""
+    sql_bytes: int = 256 << 20
+    """Bytes of an answer."""
     upload: bool = True
     inline_bytes: int = 65_536
     """Made bytes of a ticket up to this size are put into it; bigger ones get a URL."""
@@ -90,7 +99,8 @@ class Settings:
             object.__setattr__(self, "upload", False)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InvalidInput("TLS needs a certificate and its key: give both files")
-        for name in ("workers", "url_seconds", "max_body", "max_regions", "max_requests", "burst", "threads"):
+        counts = ("workers", "url_seconds", "max_body", "max_regions", "max_requests", "burst", "threads")
+        for name in (*counts, "sql_threads", "sql_queries", "sql_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} has to be at least 1")
         if not 0 <= self.port < 1 << 16:

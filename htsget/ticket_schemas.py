@@ -88,7 +88,7 @@ def get_operation(family: Family) -> dict[str, Any]:
         {"name": name, "in": "query", "schema": schema, "description": text}
         for name, (schema, text) in described.items()
     ]
-    return {"parameters": [_identifier(), *parameters], "security": [{}, {"HTTPBearer": []}]}
+    return {"parameters": [_identifier(), *parameters], "security": [{"HTTPBearer": []}]}
 
 
 def post_operation(family: Family) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def post_operation(family: Family) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": {"type": "object", "properties": properties}}},
         },
-        "security": [{}, {"HTTPBearer": []}],
+        "security": [{"HTTPBearer": []}],
     }
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
-import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -48,6 +48,8 @@ the fetching of the parts."""
 _LONGEST_TOKEN = 8_000
 _MOST_NAMED = 256
 """Intervals that one URL names."""
+_LONGEST_KEPT = 1 << 16
+"""Bytes up to which a header is kept in the form in which it stands in tickets."""
 _FRAMES = 64
 """Files of which is kept what their tickets share; as many as are kept open."""
 
@@ -361,8 +363,8 @@ def _written(form: str, parts: _Parts, md5: str | None, addresses: Addresses, re
     (body or header).append(Literal(parts.marker))
     urls = [*_urls(header, "header", addresses, reader), *_urls(body, "body", addresses, reader)]
     text = f'{{"htsget":{{"format":"{form}","urls":[{",".join(urls or [_data_url([], "header")])}]'
-    literals = [part.data for part in (*header, *body) if isinstance(part, Literal)]
-    if len(literals) == len(header) + len(body):
+    if all(isinstance(part, Literal) for part in body) and all(isinstance(part, Literal) for part in header):
+        literals = [part.data for part in (*header, *body) if isinstance(part, Literal)]
         md5 = hashlib.md5(b"".join(literals), usedforsecurity=False).hexdigest()
     if md5 is not None:
         text += f',"md5":"{md5}"'
@@ -389,13 +391,22 @@ def _urls(parts: Iterable[Segment | Piece], kind: str, addresses: Addresses, rea
 
 
 def _data_url(pieces: Sequence[bytes], kind: str) -> str:
-    data = base64.b64encode(b"".join(pieces)).decode()
-    return f'{{"url":"data:;base64,{data}","class":"{kind}"}}'
+    data = b"".join(pieces)
+    # Headers and end markers come in every ticket of a file.
+    usual = kind == "header" or len(data) < _NOT_WORTH_A_URL
+    return _kept_data_url(data, kind) if usual and len(data) <= _LONGEST_KEPT else _made_data_url(data, kind)
+
+
+def _made_data_url(data: bytes, kind: str) -> str:
+    return f'{{"url":"data:;base64,{base64.b64encode(data).decode()}","class":"{kind}"}}'
+
+
+_kept_data_url = functools.lru_cache(128)(_made_data_url)
 
 
 def _url(url: str, kind: str) -> str:
-    # htsjdk fails where there are no headers.
-    return f'{{"url":{json.dumps(url)},"headers":{{}},"class":"{kind}"}}'
+    # htsjdk fails where there are no headers. Nothing in the URL needs an escape: it is percent-encoded.
+    return f'{{"url":"{url}","headers":{{}},"class":"{kind}"}}'
 
 
 def _split(span: Span, reader: ObjectReader) -> Iterator[tuple[int, int]]:

@@ -68,7 +68,8 @@ Limit = Annotated[int, Query(ge=1, le=10_000, description="Most entries of a pag
 
 _BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _ANSWERS: dict[int | str, dict[str, object]] = {
-    200: {"description": "The file, a slice of it, its description, or a listing", "content": _BYTES},
+    # A stored file may be JSON of any form, too.
+    200: {"description": "The file, a slice of it, its description, or a listing", "content": {_JSON: {}, **_BYTES}},
     206: {"description": "The ranges asked for", "content": _BYTES},
     304: {"description": "The file is still what If-None-Match names"},
     400: {"description": "Not a path, a ref or a region"},

@@ -27,7 +27,7 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["data"])
 
-_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "The bytes", "content": _BYTES},
     206: {"description": "The ranges asked for; several as multipart/byteranges", "content": _BYTES},
