@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +12,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from lake.errors import LakeError
 from lake.htsget.cors import Cors
@@ -71,7 +73,9 @@ def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
     routers: list[APIRouter] = [import_module(f"lake.htsget.routes.{name}").router for name in _ROUTES]
     for router in routers:
         app.include_router(router)
-    _handle_errors(app, server)
+    # Of the routers themselves: the application shows each of them as one route.
+    routes = [each for router in routers for each in router.routes]
+    _handle_errors(app, server, routes)
     authenticated = not (server.settings.open or server.settings.public)
 
     def openapi() -> dict[str, Any]:
@@ -80,8 +84,7 @@ def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-    # Of the routers themselves: the application shows each of them as one route.
-    heads = [each for router in routers for each in router.routes if "HEAD" in (getattr(each, "methods", None) or ())]
+    heads = [each for each in routes if "HEAD" in (getattr(each, "methods", None) or ())]
     # The last one added is the outermost.
     app.add_middleware(Heads, routes=heads)
     app.add_middleware(Limits, settings=server.settings)
@@ -90,7 +93,7 @@ def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
     return app
 
 
-def _handle_errors(app: FastAPI, server: Server) -> None:
+def _handle_errors(app: FastAPI, server: Server, routes: Sequence[BaseRoute]) -> None:
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
         return rendered(error, request.url.path)
@@ -105,7 +108,11 @@ def _handle_errors(app: FastAPI, server: Server) -> None:
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "InvalidInput")
-        return rendered(Problem(error.status_code, kind, str(error.detail), error.headers), request.url.path)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # The framework names the methods of one route; a path may have several.
+            headers["Allow"] = ", ".join(_methods(routes, request.scope))
+        return rendered(Problem(error.status_code, kind, str(error.detail), headers), request.url.path)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -115,6 +122,15 @@ def _handle_errors(app: FastAPI, server: Server) -> None:
     app.add_exception_handler(LakeError, on_lake_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
+    """What can be done with the path of a request (RFC 9110, section 10.2.1)."""
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.matches(dict(scope))[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 def _explained(error: RequestValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,12 +19,14 @@ _MAX_AGE = "2592000"
 """30 days (htsget 1.3)."""
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _EXPOSED = (
-    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Location, Retry-After, Tus-Extension, "
-    "Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, WWW-Authenticate"
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Location, Content-Range, ETag, Lake-Commit, "
+    "Lake-Digest, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, "
+    "Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate"
 )
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 
 
+@lru_cache(maxsize=256)
 def is_local_name(host: str) -> bool:
     """Whether a host of a URL can only be this machine or one of its own network: no page of the web has such a name.
 

@@ -29,7 +29,7 @@ from lake.journal.base import Json, Kind
 from lake.paths import split_ref
 from lake.reading import Stat
 
-__all__ = ["FileEntry", "Listing", "file_target", "file_url", "router"]
+__all__ = ["FileEntry", "Listing", "Ref", "file_target", "file_url", "router"]
 
 router = APIRouter(tags=["files"])
 
