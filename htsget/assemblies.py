@@ -48,7 +48,7 @@ class AssemblyCatalog:
             self._mark, new = self._repo.journal.artifacts_of(SEQUENCE_FACTS, self._mark)
             for artifact in new:
                 try:
-                    table = unpack_facts(SEQUENCE_FACTS, artifact_bytes(self._repo, artifact))
+                    table = unpack_facts("sequences", artifact_bytes(self._repo, artifact))
                     collection = _collection(table.to_pydict())
                 except LakeError:
                     # Facts that are damaged are made again when the file is asked for them.
