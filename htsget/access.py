@@ -16,7 +16,7 @@ from lake.grants import Grant, Verb
 from lake.htsget.errors import Problem, missing
 from lake.lake import Lake
 
-__all__ = ["ANONYMOUS", "Grant", "Principal", "PrincipalOf", "Verb", "object_regions", "refusal"]
+__all__ = ["ANONYMOUS", "Grant", "Principal", "PrincipalOf", "Verb", "bearer", "object_regions", "refusal"]
 
 
 def refusal(message: str = "this needs a token: send Authorization: Bearer …") -> Problem:
@@ -119,6 +119,15 @@ def _widest(principal: Principal, paths: Iterable[str]) -> tuple[str, ...] | Non
     if None in limits:
         return None
     return tuple(dict.fromkeys(region for limit in limits for region in limit or ()))
+
+
+def bearer(request: Request) -> str | None:
+    """What stands behind ``Bearer`` in the headers of a request (RFC 6750, section 2.1)."""
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else None
+    return None
 
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of 'lake token create', or a JWT of the configured issuer.")

@@ -126,10 +126,9 @@ def _handle_errors(app: FastAPI, server: Server, routes: Sequence[BaseRoute]) ->
 
 def _methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
     """What can be done with the path of a request (RFC 9110, section 10.2.1)."""
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.matches(dict(scope))[0] is not Match.NONE:
-            found |= route.methods or set()
+    matching = [each for each in routes if isinstance(each, Route) and each.matches(dict(scope))[0] is not Match.NONE]
+    # Where patterns overlap, the first one has the path to itself.
+    found = {method for each in matching if each.path == matching[0].path for method in each.methods or ()}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 

@@ -28,6 +28,9 @@ _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:
 _SAFE = "/@:+,;=~!$'()*&"
 """What may stand in the path of a URL as it is (RFC 3986 section 3.3)."""
 
+_KEEPERS = 4
+"""Files that are stored at a time; more would only wait for the disk and for each other's commits."""
+
 
 class Server:
     """The lake, opened once, and what the settings make of it; ``app.state.server``."""
@@ -37,6 +40,7 @@ class Server:
         self.lake = Lake.open_at(settings.root, ref=settings.ref, readonly=not settings.upload)
         self.signer = Signer(settings.secret or load_secret(self.lake.root))
         self.pool = ThreadPoolExecutor(settings.threads, "lake-http")
+        self._keepers = ThreadPoolExecutor(_KEEPERS, "lake-keep")
         self.stopping = asyncio.Event()
         """Set when the server is told to stop: answers that have no end of their own have to end."""
         self._anonymous = _anonymous(settings)
@@ -50,6 +54,10 @@ class Server:
         if named:
             return await loop.run_in_executor(self.pool, lambda: function(*arguments, **named))
         return await loop.run_in_executor(self.pool, function, *arguments)
+
+    async def keep(self, function: Callable[Arguments, Result], *arguments: Arguments.args) -> Result:
+        """Call something that stores a file, on a thread of a pool for that alone: it may take minutes."""
+        return await asyncio.get_running_loop().run_in_executor(self._keepers, function, *arguments)
 
     async def principal(self, token: str | None) -> Principal:
         """Who sent a token. A server that lets everybody in does not look at it.
@@ -84,6 +92,7 @@ class Server:
         return f"{request.scope['scheme']}://{host.decode()}{prefix}"
 
     def close(self) -> None:
+        self._keepers.shutdown(wait=True, cancel_futures=True)
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.lake.close()
 

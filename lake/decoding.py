@@ -276,7 +276,14 @@ def _variants(exact: Slice, wanted: str, options: DecodeOptions) -> Callable[[],
             pysam.VariantFile(path, _VCF_MODES[wanted], header=source.header) as target,
         ):
             for count, record in enumerate(records):
-                target.write(record)
+                try:
+                    target.write(record)
+                except OSError:
+                    if record.contig in target.header.contigs:
+                        raise
+                    raise FormatError(
+                        f"the header declares no contig {record.contig!r}, which {wanted} needs: ask for VCF"
+                    ) from None
                 if count % _STOP_EVERY == 0 and stopped():
                     return
 

@@ -57,8 +57,10 @@ def _body(required: bool, **properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _STRINGS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
-_IDS = _body(True, bulk_object_ids=_STRINGS)
-_ACCESS_IDS = _body(
+_FREE: dict[str, Any] = {"security": [{}]}
+"""Answered without a token, too: with what anybody may see."""
+_IDS = _FREE | _body(True, bulk_object_ids=_STRINGS)
+_ACCESS_IDS = _FREE | _body(
     True,
     bulk_object_access_ids={
         "type": "array",
@@ -91,7 +93,7 @@ AskedOf = Annotated[_Asked, Depends(_asked)]
 Expand = Annotated[bool, Query(description="For bundles, of which there are none")]
 
 
-@router.get("/service-info")
+@router.get("/service-info", openapi_extra=_FREE)
 async def drs_service_info(asked: AskedOf) -> dict[str, Any]:
     """What this service is, and how much of it the client may see."""
     totals = await asked.server.run(asked.catalog.totals, asked.principal)
@@ -154,11 +156,13 @@ async def get_object(object_id: str, asked: AskedOf, expand: Expand = False) -> 
 @router.post("/objects/{object_id}", responses=_ERRORS, openapi_extra=_body(False, expand={"type": "boolean"}))
 async def post_object(object_id: str, asked: AskedOf) -> dict[str, Any]:
     """As GET: the token of the request counts, passports do not."""
-    await _read_body(asked)
+    body = await _read_body(asked)
+    if not isinstance(body.get("expand", False), bool):
+        raise Problem(400, "InvalidInput", "expand is true or false")
     return await _document(asked, object_id, compute=True)
 
 
-@router.options("/objects/{object_id}", responses={404: _ERRORS[404]})
+@router.options("/objects/{object_id}", responses={404: _ERRORS[404]}, openapi_extra=_FREE)
 async def object_authorizations(object_id: str, asked: AskedOf) -> dict[str, Any]:
     """How to say who one is. Where a token is needed the answer is the same for every id, whether it exists or not."""
     if _is_free(asked.server):

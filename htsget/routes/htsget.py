@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response
 
-from lake.htsget.access import Principal
+from lake.htsget.access import Principal, bearer
 from lake.htsget.caching import ByteCache
 from lake.htsget.errors import Problem
 from lake.htsget.identifiers import READS, VARIATIONS, Family, Found, find, parse_identifier
@@ -30,6 +30,11 @@ _CACHE_BYTES = 32 << 20
 _STEP = 64
 """Seconds for which a finished ticket is given again; its URLs are good for that much longer."""
 _LONGEST_KEY = 4096
+_REGION_BYTES, _REST_BYTES = 160, 64 << 10
+"""Of a body, for one region and for all else. The JSON of much larger ones could not be read without holding up others,
+on no thread, since it is read in one go."""
+_QUICK_BYTES = 16 << 10
+"""Bodies up to this size are read where they arrive."""
 _MADE_AT_ONCE = 4
 """Tickets that are made on threads at a time: more would only wait for each other, all of them."""
 
@@ -46,7 +51,8 @@ class _Counter:
     async def serve(self, request: Request, family: Family, asked: Asked, question: bytes) -> Response:
         """The ticket of a request; ``question`` is all that was said beside the id."""
         server = self.server
-        principal = await server.principal(_token(request))
+        # A dependency would cost more than all the rest.
+        principal = await server.principal(bearer(request))
         request.scope["principal"] = principal.name
         named = parse_identifier(request.path_params["id"])
         if named.digest is None:
@@ -93,15 +99,6 @@ def _counter(request: Request) -> _Counter:
     return counter
 
 
-def _token(request: Request) -> str | None:
-    """What stands behind ``Bearer`` (RFC 6750, section 2.1). A dependency would cost more than all the rest."""
-    for name, value in request.scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else None
-    return None
-
-
 async def _get(request: Request, family: Family) -> Response:
     question: bytes = request.scope["query_string"]
     return await _counter(request).serve(request, family, parse_parameters(question, family), question)
@@ -111,7 +108,14 @@ async def _post(request: Request, family: Family) -> Response:
     if request.scope["query_string"]:
         raise Problem(400, "InvalidInput", "a POST has no parameters in its URL: put them into the body")
     body = await request.body()
-    asked = parse_body(body, family, server_of(request).settings.max_regions)
+    server = server_of(request)
+    most = server.settings.max_regions
+    if len(body) > _REST_BYTES + most * _REGION_BYTES:
+        raise Problem(413, "PayloadTooLarge", f"a body of {len(body)} bytes: {most} regions need less")
+    if len(body) > _QUICK_BYTES:
+        asked = await server.run(parse_body, body, family, most)
+    else:
+        asked = parse_body(body, family, most)
     return await _counter(request).serve(request, family, asked, b"POST " + body)
 
 

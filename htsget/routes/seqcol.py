@@ -26,6 +26,9 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/seqcol", tags=["seqcol"])
 
+_PART: dict[str, Any] = {**SCHEMA, "required": []}
+"""What can be compared with a collection: any of its attributes."""
+
 _MISSING: dict[int | str, dict[str, Any]] = {
     401: {"description": "A token is needed"},
     404: {"description": "No such collection"},
@@ -82,7 +85,7 @@ async def collection_of_file(
     return JSONResponse(found.digests if level == "1" else found.values)
 
 
-@router.get("/list/collection")
+@router.get("/list/collection", openapi_extra={"security": [{}]})
 async def list_collections(
     request: Request,
     server: ServerOf,
@@ -127,7 +130,7 @@ async def comparison(a: str, b: str, server: ServerOf, principal: PrincipalOf, c
 @router.post(
     "/comparison/{a}",
     responses={**_MISSING, 400: {"description": "The body is no collection"}},
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _PART}}}},
 )
 async def comparison_with(
     a: str, request: Request, server: ServerOf, principal: PrincipalOf, catalog: AssembliesOf

@@ -76,7 +76,7 @@ async def _answer(request: Request, server: Server, principal: Principal, questi
         raise missing()
     principal.require(Verb.SQL)
     media_type, form = _form(request, question.format)
-    file = await server.run(_desk(request, server).answer, question.query, question.params, form)
+    file = await _desk(request, server).answer(question.query, question.params, form)
     size = file.seek(0, os.SEEK_END)
     headers = {"content-type": media_type, "cache-control": "private, no-store", "vary": "Accept, Authorization"}
     return SegmentResponse(server, (Stream(lambda: _pieces(file)),), size, 200, headers)

@@ -289,7 +289,7 @@ async def _take(server: Server, request: Request, held: HeldUpload, checksum: _C
 
 async def _finish(server: Server, held: HeldUpload, principal: Principal) -> None:
     if held.upload.offset == held.upload.size:
-        await server.run(held.publish, principal)
+        await server.keep(held.publish, principal)
 
 
 def _progress(server: Server, request: Request, upload: Upload) -> dict[str, str]:

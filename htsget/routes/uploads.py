@@ -118,7 +118,7 @@ async def put_file(
         await server.run(inlet.close)
         if not inlet.matches(digests):
             raise Problem(400, "InvalidInput", f"the body does not have the {', '.join(digests)} sent with it")
-        receipt = await server.run(keep_file, server.lake, inlet.path, wanted, principal)
+        receipt = await server.keep(keep_file, server.lake, inlet.path, wanted, principal)
     finally:
         await asyncio.shield(server.run(inlet.discard))
     headers = {"location": file_url(request, server, branch, cleaned), "etag": f'"{object_etag(receipt.digest)}"'}

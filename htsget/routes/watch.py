@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
-from lake.htsget.access import Principal, PrincipalOf, Verb
+from lake.htsget.access import Principal, PrincipalOf, Verb, bearer
 from lake.htsget.errors import Problem
 from lake.htsget.state import Server, ServerOf
 from lake.htsget.watching import Feed, commit_json, newest
@@ -58,7 +58,7 @@ async def watch(
     if after is None:
         after = since if since is not None else await server.run(newest, server.lake.repo.journal)
     headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
-    events = _events(server, _feed(request, server), principal, after, prefix, branch)
+    events = _events(server, _feed(request, server), bearer(request), after, prefix, branch)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
 
@@ -81,11 +81,11 @@ def _feed(request: Request, server: Server) -> Feed:
 
 
 async def _events(
-    server: Server, feed: Feed, principal: Principal, after: int, prefix: str, branch: str | None
+    server: Server, feed: Feed, token: str | None, after: int, prefix: str, branch: str | None
 ) -> AsyncIterator[str]:
     yield f"retry: {_RETRY_MILLISECONDS}\nid: {after}\n\n"
 
-    def look(stop: int) -> list[tuple[int, str | None]]:
+    def look(principal: Principal, stop: int) -> list[tuple[int, str | None]]:
         """Events up to a commit, and None for those that are not told."""
         found: list[tuple[int, str | None]] = []
         for seq in range(after + 1, stop + 1):
@@ -97,11 +97,18 @@ async def _events(
     with feed.watch():
         while not feed.ended:
             head = await feed.newer(after, _HEARTBEAT_SECONDS)
+            # Who was let in once may have lost their leave since.
+            try:
+                principal = await server.principal(token)
+            except Problem:
+                return
+            if not principal.sees_below("") or not principal.seconds(1.0):
+                return
             if head <= after:
                 # An event without data is none, but its id is remembered by the client.
                 yield f": alive\nid: {after}\n\n"
                 continue
-            for seq, data in await server.run(look, min(head, after + _AT_ONCE)):
+            for seq, data in await server.run(look, principal, min(head, after + _AT_ONCE)):
                 after = seq
                 if data is not None:
                     yield f"id: {seq}\nevent: commit\ndata: {data}\n\n"

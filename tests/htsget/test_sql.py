@@ -101,6 +101,11 @@ def test_bad_queries(asked: httpx.Client) -> None:
         "FROM query('FROM duckdb_data' || 'bases()')",
         "FROM query_table('duckdb_settings')",
         "FROM glob('/*')",
+        """SELECT 1 AS "'", path FROM duckdb_databases() WHERE '' = ''""",
+        """SELECT 1 AS "'", value FROM duckdb_settings/* */() WHERE value <> ''""",
+        "SELECT $$'$$ AS a, path FROM duckdb_databases() WHERE path <> $$'$$",
+        """SELECT 1 AS "'", current_setting/* /* */ */('temp_directory') || ''""",
+        "SELECT current_setting\u200b('temp_directory')",
         "FROM read_csv('/etc/passwd')",
         "FROM '/etc/passwd'",
         "FROM read_text('/etc/hostname')",
@@ -142,6 +147,17 @@ def test_limits(lk: Lake, client: Client) -> None:
     large = http.get("/sql", params={"query": "SELECT repeat('x', 100) FROM range(1000)"})
     assert large.status_code == 413
     assert http.get("/sql", params={"query": "SELECT 1 AS one"}).json() == [{"one": 1}]
+
+
+def test_queries_hold_up_nothing_else(lk: Lake, tmp_path: Path, client: Client) -> None:
+    lk.put(make_tree(tmp_path / "t", {"a.txt": "a"}), "t")
+    http = client(lk, sql=True, sql_seconds=3.0, sql_queries=1, threads=2)
+    slow = {"query": "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE a.range + b.range = 1"}
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(http.get, "/sql", params=slow) for _ in range(6)]
+        assert http.get("/files/t/a.txt").text == "a"
+        assert not any(each.done() for each in asked)
+        assert {each.result().status_code for each in asked} == {400, 503}
 
 
 def test_many_at_once(asked: httpx.Client) -> None:

@@ -155,6 +155,18 @@ def test_only_what_may_be_seen(lk: Lake, live: Live, put: Put) -> None:
     assert (own["seq"], own["message"]) == (3, "put shown/z")
 
 
+def test_a_stream_ends_with_the_token(lk: Lake, live: Live, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lake.htsget.authentication._TOKEN_SECONDS", 0.0)
+    url = f"{live(lk, open=False)}/watch"
+    issued = lk.tokens.create([Grant(Verb.READ)])
+    with Watcher(url, {"authorization": f"Bearer {issued.text}"}) as watcher:
+        put("a")
+        assert watcher.next()["seq"] == 1
+        lk.tokens.revoke(issued.token.id)
+        put("b")
+        assert watcher.ends()
+
+
 def test_many_watchers_are_one_poll(lk: Lake, live: Live, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 

@@ -7,15 +7,18 @@ tests that need it skip and say why.
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pysam
 import pytest
@@ -23,6 +26,7 @@ import pytest
 from lake.grants import Grant, Verb
 from lake.lake import Lake
 from tests.cli.conftest import LAKE
+from tests.conftest import SHARED_DATA
 from tests.htsget.conftest import WAIT
 from tests.lake.samples import CONTIGS, make_bam
 
@@ -38,8 +42,8 @@ REAL = (
     "vcf/spec43_small.vcf.gz",
     "bcf/phasing_panel_300samples.bcf",
 )
-"""Below ``genomics/`` of the real files; in the lake they lie below ``real/``."""
-_LONGEST = 240
+"""Below ``genomics/`` of the real files; in the lake they lie below ``real/``, with a plain ``volvox.fa``."""
+_INSTALL_SECONDS = 240.0
 
 
 class Served(NamedTuple):
@@ -103,7 +107,7 @@ def serving(root: Path, log: Path, *arguments: str) -> Iterator[str]:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().decode().strip()
-            assert url.startswith("http://127.0.0.1:"), log.read_text()
+            assert url.startswith(("http://127.0.0.1:", "https://127.0.0.1:")), log.read_text()
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
@@ -134,7 +138,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     depth = '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">\n'
     (folder / "calls.vcf").write_text(
-        f"##fileformat=VCFv4.2\n##FILTER=<ID=PASS,Description=\"All filters passed\">\n{contigs}{depth}"
+        f'##fileformat=VCFv4.2\n##FILTER=<ID=PASS,Description="All filters passed">\n{contigs}{depth}'
         f"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{lines}"
     )
     pysam.tabix_index(str(folder / "calls.vcf"), preset="vcf", keep_original=True)
@@ -154,6 +158,7 @@ def _make_tables(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def real(request: pytest.FixtureRequest) -> Path:
     """The folder of the real files of genomics; they are in the lake of `served`, too."""
+    # Asked for by name: a test that uses it may still skip in CI, where a program is not to be had.
     found: Path = request.getfixturevalue("shared_data")
     return found / "genomics"
 
@@ -167,13 +172,16 @@ def _put_made(lake: Lake, made: Path) -> None:
 @pytest.fixture(scope="session")
 def served(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An open server; tests leave its lake as it is."""
-    from tests.conftest import SHARED_DATA
-
-    root, log = tmp_path_factory.mktemp("served") / "lake", tmp_path_factory.mktemp("logs") / "served.log"
+    folder = tmp_path_factory.mktemp("served")
+    root, log = folder / "lake", folder / "log"
     with Lake.init(root) as lake:
         _put_made(lake, made)
         if SHARED_DATA.is_dir():
             lake.put([str(SHARED_DATA / "genomics" / name) for name in REAL], "real/")
+            plain = folder / "volvox.fa"
+            plain.write_bytes(gzip.decompress((SHARED_DATA / "genomics" / "fasta" / "volvox.fa.gz").read_bytes()))
+            pysam.faidx(str(plain))
+            lake.put([str(plain), f"{plain}.fai"], "real/")
     with serving(root, log) as url:
         yield Served(url, root, log)
 
@@ -181,12 +189,38 @@ def served(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 @pytest.fixture(scope="session")
 def guarded(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that asks for a token; the one at hand lets read ``runs/`` and ``calls/``, not ``more/``."""
-    root, log = tmp_path_factory.mktemp("guarded") / "lake", tmp_path_factory.mktemp("logs") / "guarded.log"
+    folder = tmp_path_factory.mktemp("guarded")
+    root, log = folder / "lake", folder / "log"
     with Lake.init(root) as lake:
         _put_made(lake, made)
         token = lake.tokens.create([Grant(Verb.READ, "runs/*"), Grant(Verb.READ, "calls/*")]).text
     with serving(root, log) as url:
         yield Served(url, root, log, token)
+
+
+def query(region: str) -> str:
+    """A region in samtools notation as the query of a ticket."""
+    name, _, places = region.removeprefix("{").partition("}") if region[:1] == "{" else region.partition(":")
+    if not places:
+        return f"referenceName={name}"
+    start, _, end = places.removeprefix(":").partition("-")
+    return f"referenceName={name}&start={int(start) - 1}&end={end}"
+
+
+def requests(served: Served, since: int, wanted: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """What the log tells of requests from a size of it on, once it is as ``wanted``; that must be soon.
+
+    A request is logged when its answer has ended, which its client may know before the log does.
+    """
+    deadline = time.monotonic() + WAIT
+    while True:
+        text = served.log.read_bytes()[since:]
+        lines = [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines() if line.startswith(b"{")]
+        found = [line for line in lines if "route" in line]
+        if wanted(found):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
 
 
 # -- programs of package indexes --------------------------------------------------------------------------------------
@@ -202,7 +236,7 @@ def need(*programs: str) -> list[str]:
 def install(command: Sequence[str | Path], cwd: Path, index: str) -> None:
     """Run an installer; skips where it cannot reach its index."""
     try:
-        done = run(*command, cwd=cwd, timeout=_LONGEST)
+        done = run(*command, cwd=cwd, timeout=_INSTALL_SECONDS)
     except subprocess.TimeoutExpired:
         pytest.skip(f"{index} does not answer")
     if done.status != 0:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.htsget.clients.conftest import Served, run, succeed
-from tests.htsget.clients.test_samtools import query
+from tests.htsget.clients.conftest import Served, query, run, succeed
 
 REAL = {
-    "vcf/1kg_5samples_chr22.vcf.gz": ["22:17000000-18000000", "22:16050000-16060000"],
+    "vcf/1kg_5samples_chr22.vcf.gz": ["22:50300078-50400000", "22:50300086-50300086"],
     "bcf/phasing_panel_300samples.bcf": [],
 }
 
 
-def text(*arguments: str | Path, options: tuple[str, ...] = ("-H",), **env: str) -> str:
+def text(*arguments: str | Path, options: tuple[str, ...] = ("-H",), env: Mapping[str, str] | None = None) -> str:
     done = run("bcftools", "view", "--no-version", *options, *arguments, env=env)
     assert done.status == 0, done.err
     assert "[E::" not in done.err
@@ -39,7 +39,8 @@ def test_the_header_alone(served: Served, made: Path) -> None:
 def test_real_files(served: Served, real: Path, name: str) -> None:
     url = f"{served.url}/variants/real/{Path(name).name}"
     stored = "BCF" if name.endswith(".bcf") else "VCF"
-    assert text(f"{url}?format={stored}", options=()) == text(real / name, options=())
+    # Where a header lacks contigs bcftools takes them from an index beside the file; beside a ticket there is none.
+    assert text(f"{url}?format={stored}") == text(real / name)
     regions = REAL[name]
     if not regions:
         sites = succeed("bcftools", "query", "-f", "%CHROM:%POS\n", real / name).decode().split()
@@ -47,9 +48,15 @@ def test_real_files(served: Served, real: Path, name: str) -> None:
     for region in regions:
         expected = text("-r", region, real / name)
         assert expected
-        for form in (stored, "BCF"):
-            assert text(f"{url}?format={form}&{query(region)}") == expected
+        assert text(f"{url}?format={stored}&{query(region)}") == expected
         assert text(f"{url}?format={stored}&inline=none&{query(region)}") == expected
+
+
+def test_contigs_that_a_header_lacks_cannot_be_bcf(served: Served, real: Path) -> None:
+    """BCF names contigs by their place in the header; bcftools itself cannot write it from such a stream."""
+    done = run("bcftools", "view", f"{served.url}/variants/real/1kg_5samples_chr22.vcf.gz?format=BCF")
+    assert done.status != 0
+    assert done.out == b""
 
 
 def test_other_commands(served: Served, made: Path, tmp_path: Path) -> None:
@@ -86,4 +93,4 @@ def test_a_token(guarded: Served, made: Path, tmp_path: Path) -> None:
     }
     url = f"{guarded.url}/variants/calls/calls.vcf.gz?inline=none&{query('chr1:10001-20000')}"
     assert run("bcftools", "view", url).status != 0
-    assert text(url, **with_token) == text("-r", "chr1:10001-20000", made / "calls.vcf.gz")
+    assert text(url, env=with_token) == text("-r", "chr1:10001-20000", made / "calls.vcf.gz")

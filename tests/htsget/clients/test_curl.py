@@ -43,7 +43,15 @@ def test_the_whole(curl: list[str], url: str, data: bytes) -> None:
     assert succeed(*curl, "--compressed", url) == data
 
 
-@pytest.mark.parametrize(("wanted", "part"), [("0-99", slice(0, 100)), ("1000-1999", slice(1000, 2000)), ("-28", slice(-28, None)), ("5000-", slice(5000, None))])
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        ("0-99", slice(0, 100)),
+        ("1000-1999", slice(1000, 2000)),
+        ("-28", slice(-28, None)),
+        ("5000-", slice(5000, None)),
+    ],
+)
 def test_a_range(curl: list[str], url: str, data: bytes, wanted: str, part: slice) -> None:
     assert succeed(*curl, "-r", wanted, url) == data[part]
 
@@ -53,7 +61,11 @@ def test_several_ranges(curl: list[str], url: str, data: bytes, tmp_path: Path) 
     head = head_of((tmp_path / "head").read_bytes())
     assert head["status"] == "206"
     message = email.message_from_bytes(f"Content-Type: {head['content-type']}\r\n\r\n".encode() + body)
-    parts = [(str(part["content-range"]), part.get_payload(decode=True)) for part in message.walk() if not part.is_multipart()]
+    parts = [
+        (str(part["content-range"]), part.get_payload(decode=True))
+        for part in message.walk()
+        if not part.is_multipart()
+    ]
     size = len(data)
     assert parts == [
         (f"bytes 0-9/{size}", data[:10]),

@@ -45,9 +45,7 @@ def test_a_token(guarded: Served, made: Path, python_clients: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("name", "region", "kind"), [("nothing", "chr1", "NotFound"), ("s1.bam", "chrX", "NotFound")])
-def test_errors(
-    served: Served, python_clients: Path, tmp_path: Path, name: str, region: str, kind: str
-) -> None:
+def test_errors(served: Served, python_clients: Path, tmp_path: Path, name: str, region: str, kind: str) -> None:
     done = run(python_clients / "htsget", f"{served.url}/reads/runs/{name}", "-r", region, "-O", tmp_path / "part")
     assert done.status != 0
     assert kind in done.err

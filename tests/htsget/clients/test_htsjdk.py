@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.htsget.clients.conftest import HERE, Served, run, succeed
+from tests.htsget.clients.conftest import HERE, Served, requests, run, succeed
 from tests.lake.samples import sam_text
 
 pytestmark = [pytest.mark.network, pytest.mark.clients]
+
+
+_LAST = ("HLA-A*01:01", "5000", "5000")
+"""An interval without reads: of the last one, htsjdk 4.1 keeps the first read alone
+(``HtsgetBAMFileReader.BAMQueryMultipleIntervalsIteratorFilter``)."""
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +44,19 @@ def test_a_region_and_the_whole_file(served: Served, made: Path, program: list[s
 
 def test_several_intervals_are_one_request(served: Served, made: Path, program: list[str | Path]) -> None:
     before = served.log.stat().st_size
-    regions = ("chr2", "100", "200", "chr1", "10001", "20000", "chr1", "15000", "30000")
+    regions = ("chr2", "100", "200", "chr1", "10001", "20000", "chr1", "15000", "30000", *_LAST)
     text = printed(program, f"{served.url}/reads/runs/s1.bam", *regions)
     assert fields(text) == fields(sam_text(made / "s1.bam", "chr1:10001-30000", "chr2:100-200"))
-    lines = [json.loads(line) for line in served.log.read_bytes()[before:].splitlines()]
-    asked = [(line["method"], line["status"]) for line in lines if line["route"].startswith("/reads/")]
-    assert ("POST", 200) in asked
-    assert all("referenceName" not in line["query"] for line in lines)
+    posts = requests(served, before, lambda lines: sum(line["method"] == "POST" for line in lines) >= 2)
+    assert all(line["status"] == 200 for line in posts)
+    assert all("referenceName" not in line["query"] for line in posts)
 
 
 def test_real_reads(served: Served, real: Path, program: list[str | Path]) -> None:
     name = real / "bam" / "na12878_wgs_b37_unplaced.bam"
-    text = printed(program, f"{served.url}/reads/real/{name.name}", "11", "4900000", "5000000", "20", "9999999", "10050000")
+    text = printed(
+        program, f"{served.url}/reads/real/{name.name}", "11", "4900000", "5000000", "20", "9999999", "10050000"
+    )
     assert fields(text) == fields(sam_text(name, "11:4900000-5000000", "20:9999999-10050000"))
 
 

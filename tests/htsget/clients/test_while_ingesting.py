@@ -51,11 +51,11 @@ def test_every_answer_is_right(made: Path, tmp_path: Path) -> None:
             assert client.get("/files/runs/s1.bam").content == (made / "s1.bam").read_bytes()
 
         with ThreadPoolExecutor(2) as readers:
-            while any(writer.poll() is None for writer in writers) or not asked:
+            while any(process.poll() is None for process in writers) or not asked:
                 asked += len(list(readers.map(check, regions[:4] if asked % 8 else regions[4:])))
-        for writer in writers:
-            assert writer.communicate()[1] == b""
-            assert writer.returncode == 0
+        for process in writers:
+            assert process.communicate()[1] == b""
+            assert process.returncode == 0
         for writer, source in enumerate(sources):
             for number in (0, FILES - 1):
                 answer = ask(client, f"/reads/new{writer}/f{number}", referenceName="chr2", start=500, end=900)
