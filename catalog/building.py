@@ -13,9 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed, families_fingerprint
-from lake.catalog.reach import Reach
 from lake.catalog.generations import EVERY_BYTE, CatalogFolder, DatabaseFile, Generation
 from lake.catalog.layers import copy_layer, create_layer, identifier, layer_tables, load_chunks, load_facts
+from lake.catalog.reach import Reach
 from lake.catalog.session import usable
 from lake.catalog.statements import run
 from lake.catalog.tail import ATTRIBUTES, fill

@@ -212,7 +212,8 @@ class CatalogFolder:
 
 
 def _digest(path: Path) -> str:
-    return str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+    # One thread: those of BLAKE3 do not come along into a fork, which would wait for them for ever.
+    return str(blake3().update_mmap(path).hexdigest())
 
 
 def _remove(path: Path) -> None:

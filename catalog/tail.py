@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 
 from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed
-from lake.catalog.reach import Reach
 from lake.catalog.layers import create_layer, load_chunks, load_facts
+from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 
 __all__ = ["ATTRIBUTES", "TAIL", "Tail", "fill", "load_tail"]

@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -47,15 +48,17 @@ def test_relations_outlive_what_happens_meanwhile(lk: Lake, put: Put, publish: b
         put(f"{number}.txt", "x")
     lk.catalog.publish(force=True)
     relation = lk.sql("SELECT path FROM files ORDER BY path")
-    begun = lk.sql("SELECT path FROM files ORDER BY path")
-    assert begun.fetchone() == ("0.txt",)
     derived = lk.sql("SELECT path FROM files").filter("path = '1.txt'")
+    asked: Any = lk.sql("SELECT path FROM files ORDER BY path")
+    # DuckDB before 2.0 has another name for it.
+    begun = (asked.to_arrow_reader if hasattr(asked, "to_arrow_reader") else asked.fetch_record_batch)(1)
+    assert begun.read_next_batch()["path"].to_pylist()[0] == "0.txt"
     for number in range(4):
         put(f"later{number}.txt", "x")
         if publish:
             lk.catalog.publish(force=True)
         assert lk.sql(COUNT).fetchall() == [(4 + number,)]
-    assert begun.fetchall()[:2] == [("1.txt",), ("2.txt",)]
+    assert not any("later" in path for batch in begun for path in batch["path"].to_pylist())
     assert ("2.txt",) in relation.fetchall()
     assert derived.fetchall() == [("1.txt",)]
     assert relation.project("length(path)").fetchall()
@@ -158,7 +161,8 @@ def test_a_ref_that_is_not_there(lk: Lake, put: Put) -> None:
 
 def test_comments_say_what_columns_are(lk: Lake) -> None:
     missing = lk.sql(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND comment IS NULL"
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
+        " AND database_name = 'memory' AND schema_name = 'main'"
     ).fetchall()
     assert missing == []
 
