@@ -1,6 +1,6 @@
 """Generations: what of the catalog lies on disk. Immutable files, named by a small manifest; the newest one counts.
 
-A generation is a core file (files of the main branch, objects, commits) and segments (facts and chunks), all DuckDB
+A generation is a core file (files of the main branch, commits) and segments (objects, chunks, facts), all DuckDB
 databases that nobody opens for writing once they have their names.
 """
 

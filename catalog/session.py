@@ -83,7 +83,6 @@ class CatalogConnection:
         self._attached: dict[str, str] = {}
         self._generation: Generation | None = None
         self._tail: Tail | None = None
-        self._pid = os.getpid()
         self.raw = self._open()
         """The connection itself."""
 
@@ -112,11 +111,6 @@ class CatalogConnection:
         """How far it sees."""
         assert self._tail is not None
         return self._tail.until
-
-    @property
-    def process(self) -> int:
-        """The process that made it: DuckDB must not be used in a child of a fork."""
-        return self._pid
 
     def close(self) -> None:
         """Close it; further calls do nothing."""
