@@ -30,7 +30,7 @@ EVERY_BYTE = math.inf
 _VERSION = 1
 _KEPT = 2
 """Generations: those who have read the older manifest may still be about to open its files."""
-_HASHED = 64 << 20
+_HASHED = 32 << 20
 """Bytes of a file up to which it is read whole before it is used; DuckDB itself checks the blocks of larger ones."""
 
 _NAME = re.compile(r"(?:core|facts|merged)-[0-9a-f]{16}\.duckdb")
@@ -110,7 +110,7 @@ class CatalogFolder:
         """The newest generation whose manifest and files are whole; None where there is none.
 
         Args:
-            hashed: bytes up to which files are read whole; of larger ones only the size is looked at. None: 64 MiB.
+            hashed: bytes up to which files are read whole; of larger ones only the size is looked at. None: 32 MiB.
         """
         limit = _HASHED if hashed is None else hashed
         for number in self._numbers():
