@@ -12,10 +12,19 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed, families_fingerprint
-from lake.catalog.reach import Reach
+from lake.catalog.feed import COMMITS, FILES, Feed, families_fingerprint
 from lake.catalog.generations import EVERY_BYTE, CatalogFolder, DatabaseFile, Generation
-from lake.catalog.layers import copy_layer, create_layer, identifier, layer_tables, load_chunks, load_facts
+from lake.catalog.layers import (
+    OBJECT_ROWS,
+    copy_layer,
+    create_layer,
+    identifier,
+    layer_tables,
+    load_facts,
+    load_objects,
+    table_definition,
+)
+from lake.catalog.reach import Reach
 from lake.catalog.session import usable
 from lake.catalog.statements import run
 from lake.catalog.tail import ATTRIBUTES, fill
@@ -92,11 +101,11 @@ class Builder:
         _attach(connection, segment, "fresh", write=True)
 
         create_layer(connection, "fresh", self.feed.families)
-        self._load_objects(connection, since, until, last is not None)
+        changed = load_objects(connection, "fresh", self.feed, since, until).changed
         seen = load_facts(connection, "fresh", self.feed, since, until)
         self._load_files(connection, since, until, last is not None)
         self._load_commits(connection, since, until, last is not None)
-        self._supersede(connection, seen, since, last)
+        self._supersede(connection, {**seen, OBJECT_ROWS: set(changed)}, since, last)
 
         rows = _row_counts(connection, "fresh", layer_tables(self.feed.families))
         segments = list(last.segments) if last is not None else []
@@ -128,7 +137,7 @@ class Builder:
         names = [segment.name for segment in segments]
         run(connection, "DELETE FROM core.superseded WHERE segment NOT IN (SELECT unnest(?::VARCHAR[]))", [names])
         stale = dict(run(connection, "SELECT kind, count(*) FROM core.superseded GROUP BY kind"))
-        rows = _row_counts(connection, "core", ["files", "objects", "commits", "attributes"])
+        rows = _row_counts(connection, "core", ["files", "commits", "attributes"])
         run(connection, "DETACH core")
         described = self.folder.describe(core, rows)
         generation = Generation(
@@ -155,25 +164,11 @@ class Builder:
                 f"(SELECT {columns} FROM old0.files WHERE path NOT IN (SELECT path FROM changed)"
                 f" UNION ALL SELECT {columns} FROM changed WHERE object IS NOT NULL ORDER BY path)"
             )
-        run(connection, f"CREATE TABLE core.files AS SELECT row_number() OVER () - 1 AS id, {columns} FROM {rows}")
+        stored = pa.schema([("id", pa.int64()), *FILES])
+        run(connection, f"CREATE TABLE core.files{table_definition(stored)}")
+        run(connection, f"INSERT INTO core.files SELECT row_number() OVER () - 1, {columns} FROM {rows}")
         attributes = ATTRIBUTES.format(key="f.id AS file", files="core.files")
         run(connection, f"CREATE TABLE core.attributes AS {attributes}")
-
-    def _load_objects(self, connection: duckdb.DuckDBPyConnection, since: Reach, until: Reach, last: bool) -> None:
-        def batches() -> Iterator[pa.RecordBatch]:
-            for objects, chunks in self.feed.objects(since, until):
-                pieces.append(chunks)
-                yield objects
-
-        pieces: list[pa.RecordBatch] = []
-        fill(connection, "known", OBJECTS, batches())
-        for piece in pieces:
-            load_chunks(connection, "fresh", piece)
-        older = "UNION ALL FROM old0.objects WHERE object NOT IN (SELECT object FROM known)" if last else ""
-        run(
-            connection,
-            f"CREATE TABLE core.objects AS SELECT * EXCLUDE (live) FROM known WHERE live {older} ORDER BY object",
-        )
 
     def _load_commits(self, connection: duckdb.DuckDBPyConnection, since: Reach, until: Reach, last: bool) -> None:
         fill(connection, "said", COMMITS, self.feed.commits(since, until))

@@ -1,6 +1,6 @@
 """Generations: what of the catalog lies on disk. Immutable files, named by a small manifest; the newest one counts.
 
-A generation is a core file (files of the main branch, objects, commits) and segments (facts and chunks), all DuckDB
+A generation is a core file (files of the main branch, commits) and segments (objects, chunks, facts), all DuckDB
 databases that nobody opens for writing once they have their names.
 """
 
@@ -30,7 +30,7 @@ EVERY_BYTE = math.inf
 _VERSION = 1
 _KEPT = 2
 """Generations: those who have read the older manifest may still be about to open its files."""
-_HASHED = 64 << 20
+_HASHED = 32 << 20
 """Bytes of a file up to which it is read whole before it is used; DuckDB itself checks the blocks of larger ones."""
 
 _NAME = re.compile(r"(?:core|facts|merged)-[0-9a-f]{16}\.duckdb")
@@ -110,7 +110,7 @@ class CatalogFolder:
         """The newest generation whose manifest and files are whole; None where there is none.
 
         Args:
-            hashed: bytes up to which files are read whole; of larger ones only the size is looked at. None: 64 MiB.
+            hashed: bytes up to which files are read whole; of larger ones only the size is looked at. None: 32 MiB.
         """
         limit = _HASHED if hashed is None else hashed
         for number in self._numbers():
@@ -212,7 +212,8 @@ class CatalogFolder:
 
 
 def _digest(path: Path) -> str:
-    return str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+    # One thread: those of BLAKE3 do not come along into a fork, which would wait for them for ever.
+    return str(blake3().update_mmap(path).hexdigest())
 
 
 def _remove(path: Path) -> None:

@@ -2,26 +2,55 @@
 
 A layer has, for every kind of facts, a table of that name: column ``object``, the columns of the kind, ``ord``. Of a
 shared kind it has the tables once each under ``set`` (128 bits of their BLAKE3), and ``<kind>_of`` says which object
-has which. The chunks of objects with several are in ``chunk_map``. Every layer stands for itself.
+has which. The objects themselves are in ``object_rows``, the chunks of those with several in ``chunk_map``. Every layer
+stands for itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from lake.catalog.feed import CHUNKS, Fact, Family, Feed
+from lake.catalog.feed import CHUNKS, OBJECTS, Fact, Family, Feed
 from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 from lake.columns import column, number_column
 
-__all__ = ["CHUNK_MAP", "copy_layer", "create_layer", "identifier", "layer_tables", "load_chunks", "load_facts"]
+__all__ = [
+    "CHUNK_MAP",
+    "OBJECT_ROWS",
+    "LoadedObjects",
+    "copy_layer",
+    "create_layer",
+    "identifier",
+    "layer_tables",
+    "load_facts",
+    "load_objects",
+    "table_definition",
+]
 
+OBJECT_ROWS = "object_rows"
 CHUNK_MAP = "chunk_map"
+
+_PLAIN = frozenset(("digest", "set"))
+"""Columns of hashes: DuckDB would try for long to make them smaller."""
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.timestamp("us"): "TIMESTAMP",
+}
 
 _BATCH_BYTES = 32 << 20
 _BATCH_TABLES = 4096
@@ -34,7 +63,7 @@ def identifier(name: str) -> str:
 
 def layer_tables(families: Iterable[Family]) -> list[str]:
     """Names of the tables of a layer."""
-    names = [CHUNK_MAP]
+    names = [OBJECT_ROWS, CHUNK_MAP]
     for family in families:
         names += [family.name, f"{family.name}_of"] if family.shared else [family.name]
     return names
@@ -53,20 +82,30 @@ _LINKS = pa.schema([("object", pa.int64()), ("set", pa.binary())])
 
 def create_layer(connection: duckdb.DuckDBPyConnection, place: str, families: Sequence[Family]) -> None:
     """Make the empty tables of a layer in a schema that exists; ``place`` is its name, ready for SQL."""
-    schemas = {CHUNK_MAP: CHUNKS}
+    schemas = {OBJECT_ROWS: OBJECTS, CHUNK_MAP: CHUNKS}
     for family in families:
         schemas[family.name] = _table_schema(family)
         if family.shared:
             schemas[f"{family.name}_of"] = _LINKS
-    for name, schema in schemas.items():
-        _insert(connection, _empty(schema), f"CREATE OR REPLACE TABLE {place}.{identifier(name)} AS FROM given")
+    # At once: each statement of its own costs more than the table.
+    tables = ((f"{place}.{identifier(name)}", schema) for name, schema in schemas.items())
+    run(connection, ";".join(f"CREATE OR REPLACE TABLE {name}{table_definition(schema)}" for name, schema in tables))
 
 
-def _empty(schema: pa.Schema) -> pa.RecordBatchReader:
-    return pa.RecordBatchReader.from_batches(schema, [])
+def table_definition(schema: pa.Schema) -> str:
+    """Columns of a table as SQL defines them."""
+    columns = (
+        f"{identifier(field.name)} {_sql_type(field.type)}{' USING COMPRESSION uncompressed' * (field.name in _PLAIN)}"
+        for field in schema
+    )
+    return f"({', '.join(columns)})"
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, given: pa.Table | pa.RecordBatchReader, statement: str) -> None:
+def _sql_type(kind: pa.DataType) -> str:
+    return f"{_sql_type(kind.value_type)}[]" if pa.types.is_list(kind) else _TYPES[kind]
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, given: pa.Table, statement: str) -> None:
     connection.register("given", given)
     try:
         run(connection, statement)
@@ -74,10 +113,28 @@ def _insert(connection: duckdb.DuckDBPyConnection, given: pa.Table | pa.RecordBa
         connection.unregister("given")
 
 
-def load_chunks(connection: duckdb.DuckDBPyConnection, place: str, batch: pa.RecordBatch) -> None:
-    """Add a batch of chunks to a layer."""
-    if batch.num_rows:
-        _insert(connection, pa.table(batch), f"INSERT INTO {place}.{CHUNK_MAP} FROM given")
+class LoadedObjects(NamedTuple):
+    objects: int
+    chunks: int
+    changed: list[int]
+    """Those that were there before, hence stand in an older layer, too."""
+
+
+def load_objects(
+    connection: duckdb.DuckDBPyConnection, place: str, feed: Feed, since: Reach, until: Reach
+) -> LoadedObjects:
+    """Bring objects and their chunks into a layer."""
+    objects = chunks = 0
+    changed: list[int] = []
+    for rows, pieces in feed.objects(since, until):
+        for table, batch in ((OBJECT_ROWS, rows), (CHUNK_MAP, pieces)):
+            if batch.num_rows:
+                given = pa.Table.from_batches([batch])
+                _insert(connection, given, f"INSERT INTO {place}.{table} FROM given")
+        objects += rows.num_rows
+        chunks += pieces.num_rows
+        changed += [number for number in rows["object"].to_pylist() if number <= since.object]
+    return LoadedObjects(objects, chunks, changed)
 
 
 class _Loader:
@@ -180,6 +237,8 @@ def copy_layer(
     """
     for source, left_out in sources:
         run(connection, f"INSERT INTO {place}.{CHUNK_MAP} FROM {source}.{CHUNK_MAP}")
+        kept = _without(left_out, OBJECT_ROWS)
+        run(connection, f"INSERT INTO {place}.{OBJECT_ROWS} FROM {source}.{OBJECT_ROWS}{kept}")
         for family in families:
             links = f"{family.name}_of" if family.shared else family.name
             fresh = _without(left_out, family.name)

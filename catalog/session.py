@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from lake.catalog.feed import Feed, families_fingerprint
-from lake.catalog.reach import Reach
 from lake.catalog.generations import CatalogFolder, Generation
 from lake.catalog.limits import Limits
+from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 from lake.catalog.tail import TAIL, Tail, load_tail
 from lake.catalog.views import MACROS, Source, comments, view_statements
@@ -83,7 +83,6 @@ class CatalogConnection:
         self._attached: dict[str, str] = {}
         self._generation: Generation | None = None
         self._tail: Tail | None = None
-        self._pid = os.getpid()
         self.raw = self._open()
         """The connection itself."""
 
@@ -113,21 +112,23 @@ class CatalogConnection:
         assert self._tail is not None
         return self._tail.until
 
-    @property
-    def process(self) -> int:
-        """The process that made it: DuckDB must not be used in a child of a fork."""
-        return self._pid
-
     def close(self) -> None:
         """Close it; further calls do nothing."""
         self.closed = True
         self.raw.close()
 
+    def stale(self) -> bool:
+        """Whether anything was committed since it was made or refreshed."""
+        assert self._tail is not None
+        return self._feed.tip() != self._tail.until or self._feed.viewpoint(self._at).seq != self._tail.seq
+
     def refresh(self) -> bool:
-        """See what was committed since; returns whether there was anything. Answers begun before stay what they are."""
+        """See what was committed since; returns whether there was anything. Answers begun before stay what they are.
+
+        No other thread may begin a query meanwhile.
+        """
         with self._lock:
-            assert self._tail is not None
-            if self._feed.tip() == self._tail.until and self._feed.viewpoint(self._at).seq == self._tail.seq:
+            if not self.stale():
                 return False
             if self._sandbox:
                 old, self.raw = self.raw, self._open()
@@ -172,14 +173,8 @@ class CatalogConnection:
             self._show(connection, None)
 
     def _show(self, connection: duckdb.DuckDBPyConnection, generation: Generation | None) -> None:
-        """Change tail and views in one step: other threads may be asking."""
-        connection.begin()
-        try:
-            tail = self._fill(connection, generation)
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+        # Not one transaction: DuckDB 1.4 and 2.0 lose large inserts into tables that were made in the same one.
+        tail = self._fill(connection, generation)
         # A query that was planned a moment ago may still look for what was attached before.
         self._detach(connection, [found for found in (generation, self._generation) if found is not None])
         self._generation, self._tail = generation, tail

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from lake.catalog.feed import COMMITS, FILES, OBJECTS, Feed
+from lake.catalog.feed import COMMITS, FILES, Feed
+from lake.catalog.layers import OBJECT_ROWS, create_layer, load_facts, load_objects, table_definition
 from lake.catalog.reach import Reach
-from lake.catalog.layers import create_layer, load_chunks, load_facts
 from lake.catalog.statements import run
 
 __all__ = ["ATTRIBUTES", "TAIL", "Tail", "fill", "load_tail"]
@@ -40,7 +40,7 @@ class Tail:
     facts: dict[str, int]
     """Objects with rows, by kind."""
     renewed: frozenset[str]
-    """Kinds with rows of objects that a generation may have rows of, too."""
+    """Kinds, and `OBJECT_ROWS`, with rows of objects that a generation may have rows of, too."""
 
 
 def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, at: str, *, base: bool) -> Tail:
@@ -64,30 +64,23 @@ def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, a
         f"CREATE OR REPLACE TABLE {TAIL}.attributes AS {ATTRIBUTES.format(key='f.path', files=f'{TAIL}.files')}",
     )
     create_layer(connection, TAIL, feed.families)
-    objects, chunks = _load_objects(connection, feed, since, until)
+    found = load_objects(connection, TAIL, feed, since, until)
     seen = load_facts(connection, TAIL, feed, since, until)
     counts = {kind: len(numbers) for kind, numbers in seen.items() if numbers}
     renewed = frozenset(kind for kind, numbers in seen.items() if numbers and min(numbers) <= since.object)
-    return Tail(until, now.seq, files, objects, chunks, counts, renewed)
-
-
-def _load_objects(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, until: Reach) -> tuple[int, int]:
-    found, chunks = [], 0
-    for objects, pieces in feed.objects(since, until):
-        found.append(objects)
-        load_chunks(connection, TAIL, pieces)
-        chunks += pieces.num_rows
-    return fill(connection, f"{TAIL}.objects", OBJECTS, found), chunks
+    if found.changed:
+        renewed |= {OBJECT_ROWS}
+    return Tail(until, now.seq, files, found.objects, found.chunks, counts, renewed)
 
 
 def fill(
     connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> int:
     """Make a table of batches, in place of what it was; returns its rows."""
+    run(connection, f"CREATE OR REPLACE TABLE {table}{table_definition(schema)}")
     given = pa.RecordBatchReader.from_batches(schema, batches)
     connection.register("given", given)
     try:
-        run(connection, f"CREATE OR REPLACE TABLE {table} AS FROM given")
+        return int(run(connection, f"INSERT INTO {table} FROM given")[0][0])
     finally:
         connection.unregister("given")
-    return int(run(connection, f"SELECT count(*) FROM {table}")[0][0])

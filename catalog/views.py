@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lake.catalog.feed import Family
 from lake.catalog.generations import Generation
-from lake.catalog.layers import CHUNK_MAP, identifier
+from lake.catalog.layers import CHUNK_MAP, OBJECT_ROWS, identifier
 from lake.catalog.tail import TAIL, Tail
 
 __all__ = ["MACROS", "Source", "comments", "view_statements"]
@@ -141,10 +141,11 @@ def _current(source: Source) -> str:
 
 def _objects(source: Source) -> str:
     columns = "object, digest, size, format, chunks, problems, md5, sha256, damaged"
-    parts = [f"SELECT {columns} FROM {TAIL}.objects WHERE live"]
-    if source.core:
-        left_out = f" WHERE object NOT IN (SELECT object FROM {TAIL}.objects)" if source.tail.objects else ""
-        parts.insert(0, f"SELECT {columns} FROM {source.core}.objects{left_out}")
+    parts = []
+    for place, file in source.segments:
+        conditions = ["live", *_left_out(source, file, OBJECT_ROWS, f"{TAIL}.{OBJECT_ROWS}")]
+        parts.append(f"SELECT {columns} FROM {place}.{OBJECT_ROWS} WHERE {' AND '.join(conditions)}")
+    parts.append(f"SELECT {columns} FROM {TAIL}.{OBJECT_ROWS} WHERE live")
     return _joined(parts, source.tail.objects)
 
 
@@ -179,18 +180,23 @@ def _facts(source: Source, family: Family) -> str:
     for place, file in source.segments:
         if source.generation is None or not _has_rows(source.generation, file, family.name):
             continue
-        left_out = []
-        if source.generation.stale.get(family.name):
-            left_out.append(
-                f"object NOT IN (SELECT object FROM {source.core}.superseded"
-                f" WHERE segment = {_text(file)} AND kind = {_text(family.name)})"
-            )
-        if family.name in source.tail.renewed:
-            left_out.append(f"object NOT IN (SELECT object FROM {_links(TAIL, family)})")
-        parts.append(_layer(place, family, left_out))
+        parts.append(_layer(place, family, _left_out(source, file, family.name, _links(TAIL, family))))
     if source.tail.facts.get(family.name) or not parts:
         parts.append(_layer(TAIL, family, []))
     return " UNION ALL ".join(parts)
+
+
+def _left_out(source: Source, file: str, kind: str, newer: str) -> list[str]:
+    """Conditions on the rows of a segment that still count; ``newer`` is the table of the tail."""
+    conditions = []
+    if source.generation is not None and source.generation.stale.get(kind):
+        conditions.append(
+            f"object NOT IN (SELECT object FROM {source.core}.superseded"
+            f" WHERE segment = {_text(file)} AND kind = {_text(kind)})"
+        )
+    if kind in source.tail.renewed:
+        conditions.append(f"object NOT IN (SELECT object FROM {newer})")
+    return conditions
 
 
 def _has_rows(generation: Generation, file: str, table: str) -> bool:

@@ -131,7 +131,7 @@ class CatalogDesk:
         from lake.catalog.statements import check_query, explained
         from lake.errors import BadQuery
 
-        cursor = self._current().raw.cursor()
+        cursor = self._cursor()
         check_query(cursor, query)
         for name, table in tables.items():
             cursor.register(name, table)
@@ -146,15 +146,14 @@ class CatalogDesk:
         self._cursors.append(cursor)
         return relation
 
-    def _current(self) -> CatalogConnection:
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
         self._look_for_fork()
         with self._lock:
             session = self._session
-            if session is None or session.closed:
+            if session is None or session.closed or session.stale():
+                # A new one: other threads may be asking the old one, which goes with the last of their relations.
                 session = self._session = self.connect()
-            elif session.refresh():
-                self._notice(session)
-            return session
+            return session.raw.cursor()
 
     def _look_for_fork(self) -> None:
         """In a child begin anew: its parent's threads, which might hold the locks, are not here."""

@@ -32,13 +32,14 @@ from lake.journal.base import (
 )
 from lake.stores.base import Location
 from lake.testing.journal_entries import EntryConformance
+from lake.testing.journal_feed import FeedConformance
 from lake.testing.journal_refs import RefConformance
 from lake.testing.journal_suite import names, object_record, put
 
 __all__ = ["JournalConformance", "object_record", "put"]
 
 
-class JournalConformance(EntryConformance, RefConformance):
+class JournalConformance(EntryConformance, FeedConformance, RefConformance):
     """Derive, and supply the fixture ``journal`` (empty, writable) and `reopen`."""
 
     def test_objects(self, journal: Journal) -> None:

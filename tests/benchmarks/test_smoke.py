@@ -46,6 +46,7 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("commits", ["--turns", "1", "--processes", "2", "--commits", "5"]),
         ("lookup", ["--turns", "1", "--depth", "20", "--paths", "20"]),
         ("slices", ["--turns", "1", "--bam", "BAM", "--queries", "20", "--big", "100000"]),
+        ("catalog", ["--turns", "1", "--files", "300", "--spectra", "2000", "--tail", "50"]),
         ("htsget_tickets", ["--bam", "BAM", "--requests", "200"]),
         ("http_bytes", ["--turns", "1", "--size", "300000", "--clients", "2"]),
         ("import_time", ["--turns", "1"]),

@@ -156,7 +156,7 @@ def test_what_is_of_no_use_is_due(full: Lake, monkeypatch: pytest.MonkeyPatch) -
     from lake import catalogs
 
     full.catalog.publish(force=True)
-    monkeypatch.setattr(catalogs, "PUBLISH_COMMITS", 2)
+    monkeypatch.setattr(catalogs, "PUBLISH_COMMITS", 1)
     assert not full.catalog.due()
     published(full)["segment"].unlink()
     assert full.catalog.due()

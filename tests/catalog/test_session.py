@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pickle
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +25,7 @@ from tests.catalog.conftest import Put
 from tests.catalog.truth import check
 
 COUNT = "SELECT count(*) FROM files"
+_TOP = Path(__file__).parents[2]
 
 
 def test_a_held_connection_sees_more_only_when_refreshed(lk: Lake, put: Put) -> None:
@@ -47,15 +49,17 @@ def test_relations_outlive_what_happens_meanwhile(lk: Lake, put: Put, publish: b
         put(f"{number}.txt", "x")
     lk.catalog.publish(force=True)
     relation = lk.sql("SELECT path FROM files ORDER BY path")
-    begun = lk.sql("SELECT path FROM files ORDER BY path")
-    assert begun.fetchone() == ("0.txt",)
     derived = lk.sql("SELECT path FROM files").filter("path = '1.txt'")
+    asked: Any = lk.sql("SELECT path FROM files ORDER BY path")
+    # DuckDB before 2.0 has another name for it.
+    begun = (asked.to_arrow_reader if hasattr(asked, "to_arrow_reader") else asked.fetch_record_batch)(1)
+    assert begun.read_next_batch()["path"].to_pylist()[0] == "0.txt"
     for number in range(4):
         put(f"later{number}.txt", "x")
         if publish:
             lk.catalog.publish(force=True)
         assert lk.sql(COUNT).fetchall() == [(4 + number,)]
-    assert begun.fetchall()[:2] == [("1.txt",), ("2.txt",)]
+    assert not any("later" in path for batch in begun for path in batch["path"].to_pylist())
     assert ("2.txt",) in relation.fetchall()
     assert derived.fetchall() == [("1.txt",)]
     assert relation.project("length(path)").fetchall()
@@ -106,37 +110,45 @@ def test_threads_ask_while_others_commit_and_publish(lk: Lake, put: Put) -> None
     check(lk)
 
 
-def in_child(work: Callable[[], None]) -> None:
+_FORKING = """
+import os, sys
+import lake
+from tests.catalog.truth import check
+COUNT = "SELECT count(*) FROM files"
+lk = lake.open(sys.argv[1])
+with lk.catalog.connect() as held:
+    relation = lk.sql("SELECT path FROM files")
+    relation.fetchall()
     child = os.fork()
     if not child:
         try:
-            work()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_may_ask_too(lk: Lake, put: Put) -> None:
-    put("a.txt", "a")
-    lk.catalog.publish(force=True)
-    with lk.catalog.connect() as held:
-        relation = lk.sql("SELECT path FROM files")
-
-        def work() -> None:
-            put("b.txt", "b")
+            with lk.open("b.txt", "w") as file:
+                file.write("b")
             assert lk.sql(COUNT).fetchall() == [(2,)]
             lk.catalog.refresh()
             with lk.catalog.connect() as own:
                 check(lk, own)
             lk.catalog.publish(force=True)
             lk.close()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert ("a.txt",) in relation.fetchall()
+    assert lk.sql(COUNT).fetchall() == [(2,)]
+    assert held.sql(COUNT).fetchall() == [(1,)]
+"""
 
-        in_child(work)
-        assert ("a.txt",) in relation.fetchall()
-        assert lk.sql(COUNT).fetchall() == [(2,)]
-        assert held.sql(COUNT).fetchall() == [(1,)]
+
+def test_a_forked_child_may_ask_too(lk: Lake, put: Put) -> None:
+    put("a.txt", "a")
+    lk.catalog.publish(force=True)
+    # In a process with one session and no other threads: DuckDB takes no responsibility for forks beside its threads.
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING, str(lk.root)], capture_output=True, text=True, timeout=120, cwd=_TOP
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_limits(lk: Lake) -> None:
@@ -158,7 +170,8 @@ def test_a_ref_that_is_not_there(lk: Lake, put: Put) -> None:
 
 def test_comments_say_what_columns_are(lk: Lake) -> None:
     missing = lk.sql(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND comment IS NULL"
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL"
+        " AND database_name = 'memory' AND schema_name = 'main'"
     ).fetchall()
     assert missing == []
 

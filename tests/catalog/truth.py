@@ -95,13 +95,13 @@ def _object_row(lk: Lake, record: ObjectRecord) -> Row:
 
 def _chunk_rows(record: ObjectRecord, facts: Iterable[Row]) -> Iterable[Row]:
     regions: dict[int, list[Row]] = {}
-    for ord_, _, _, *region in facts:
-        regions.setdefault(ord_, []).append(tuple(region))
-    chunks = [(0, 0, record.size, record.digest)]
+    for fact in facts:
+        regions.setdefault(fact[0], []).append(fact[3:])
+    chunks: list[Row] = [(0, 0, record.size, record.digest)]
     if record.chunks is not None:
-        chunks = list(map(tuple, ChunkMap.decode(record.chunks, record.size)))
+        chunks = [tuple(chunk) for chunk in ChunkMap.decode(record.chunks, record.size)]
     for chunk in chunks:
-        for region in regions.get(chunk[0], [(None, None, None, None)]):
+        for region in regions.get(chunk[0], [(None,) * 4]):
             yield (record.digest, *chunk, *region)
 
 
