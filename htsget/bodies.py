@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lake.errors import LakeError
+from lake.htsget.errors import Problem
 from lake.htsget.state import Server
 from lake.segments import Literal, Segment, Span, Stream
 
@@ -29,6 +30,11 @@ _BUDGET = 8 << 20
 
 _READERS = ThreadPoolExecutor(4, "lake-bytes")
 """Read stored bytes, so that these never wait for what is computed. Few, since each thread keeps memory of its own."""
+
+_MAKERS = ThreadPoolExecutor(4, "lake-make")
+"""Compute what is made when it is fetched: tickets and listings must not wait for conversions."""
+_MOST_DECODED = 32
+"""Bodies that decoders make at a time: each holds some 5 MB of buffers for as long as its client takes."""
 
 _LOG = logging.getLogger("lake.htsget")
 
@@ -55,6 +61,8 @@ class SegmentResponse(Response):
         size: int | None,
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
+        *,
+        decoded: bool = False,
     ) -> None:
         """
         Args:
@@ -63,6 +71,7 @@ class SegmentResponse(Response):
             size: bytes of all segments; None where a stream makes that unknown.
             status_code: of the answer.
             headers: all of them, but for the length.
+            decoded: whether a decoder makes the bytes: of these, only so many are sent at a time.
         """
         self.status_code = status_code
         self.background = None
@@ -70,7 +79,8 @@ class SegmentResponse(Response):
         if size is not None:
             self.headers["content-length"] = str(size)
         computed = any(isinstance(segment, Stream) for segment in segments)
-        self._pool: Executor = server.pool if computed else _READERS
+        self._pool: Executor = _MAKERS if computed else _READERS
+        self._decoded = decoded
         self._shelf = server.lake.repo.shelf
         self._segments = segments
         self._size = size
@@ -81,6 +91,8 @@ class SegmentResponse(Response):
             await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
+        if self._decoded and sum(other._decoded for other in _under_way) >= _MOST_DECODED:
+            raise Problem(503, "Unavailable", "too many conversions are under way: try again", {"Retry-After": "5"})
         pieces = _gathered(self._pieces())
         _under_way.add(self)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -26,6 +28,7 @@ from lake.errors import (
     NotFound,
     ReadOnly,
     SourceChanged,
+    StorageError,
     Unsupported,
 )
 
@@ -88,11 +91,24 @@ def problem_of(error: LakeError, root: Path | None = None) -> Problem:
             return Problem(503, "Unavailable", "the lake is busy: try again", {"Retry-After": "5"})
         case SourceChanged():
             return Problem(400, "InvalidInput", "the data ended or changed while it was read")
+        case StorageError() if _is_full(error):
+            return Problem(507, "InsufficientStorage", "the server has no room for this")
     for kind, status, name in _KINDS:
         if isinstance(error, kind):
             message = " ".join(str(error).split())
             return Problem(status, name, message.replace(str(root), "the lake") if root is not None else message)
     return Problem(500, "InternalError", "the server could not read or keep what this needs")
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether what a failure comes from is a disk, or a quota, that is used up."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__
+    return False
 
 
 _HTSGET = ("/reads", "/variants", "/spectra")

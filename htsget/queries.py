@@ -37,8 +37,8 @@ _IN_MEMORY = 4 << 20
 _REMEDIES = Remedies("it is all that this server allows", "that is all that this server allows", "give it in params")
 
 # DuckDB tells where the files of the catalog lie, and runs text that stands in strings. The query is searched as it was
-# sent, strings and comments too: what takes these out first and reads one of them otherwise than DuckDB does can be led
-# past all that follows. Behind a name, whatever DuckDB may take for a space or a comment counts as the bracket of a call.
+# sent, strings and comments too: what takes these out first, and reads one of them otherwise than DuckDB does, can be
+# led past all that follows. Behind a name, what DuckDB may take for space or comment counts as the bracket of a call.
 _TELLING = re.compile(
     r"\b(duckdb_\w+|pragma_\w+|current_setting|getenv|query|query_table|sniff_csv|glob|which_secret)\b"
     r"\"?[^\w!-~]*(?:\(|/\*|--)"

@@ -133,7 +133,7 @@ def respond(server: Server, request: Request, what: Representation) -> Response:
         headers[server.settings.sendfile] = f"{server.settings.sendfile_prefix.rstrip('/')}/{what.handle}"
         return Response(headers=headers)
     if what.size is None or request.method != "GET":
-        return SegmentResponse(server, what.segments, what.size, 200, headers)
+        return SegmentResponse(server, what.segments, what.size, 200, headers, decoded=what.size is None)
     ranges = wanted_ranges(request.headers, etag, what.size)
     if ranges is None:
         return SegmentResponse(server, what.segments, what.size, 200, headers)

@@ -139,6 +139,9 @@ def parse_body(body: bytes, family: Family, most: int) -> Asked:
         _refuse("the body is not JSON: send an object, {} for the whole file")
     if not isinstance(values, dict):
         _refuse("the body is no JSON object: send {} for the whole file")
+    for name in ("referenceName", "start", "end"):
+        if name in values:  # passed over, it would be answered with the whole file
+            _refuse(f"{name} belongs into an object of the list regions")
     if "encryptionScheme" in values:
         _refuse("encryption is not offered: leave encryptionScheme away")
     for name in ("fields", "tags", "notags"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,13 @@ __all__ = ["Oidc", "Settings"]
 
 _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """A shared key would let whoever can check tokens make them, too."""
+
+
+_BASE_URL = re.compile(
+    r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9a-f]{2})*)?",
+    re.ASCII | re.IGNORECASE,
+)
+"""RFC 3986 without user, query and fragment: it stands before the paths of URLs."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +115,8 @@ class Settings:
             raise InvalidInput(f"{self.port} is no port")
         if self.rate is not None and self.rate <= 0:
             raise InvalidInput("rate has to be above 0")
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise InvalidInput(f"the base URL {self.base_url!r} is not absolute: write https://host/prefix")
+        if self.base_url is not None and not _BASE_URL.fullmatch(self.base_url):
+            raise InvalidInput(f"the base URL {self.base_url!r} is none: write https://host/prefix, percent-encoded")
 
     @classmethod
     def of(cls, settings: Settings | Mapping[str, Any] | None) -> Settings:

@@ -50,14 +50,13 @@ class Server:
         self, function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
     ) -> Result:
         """Call something that blocks, on a thread of the pool."""
-        loop = asyncio.get_running_loop()
-        if named:
-            return await loop.run_in_executor(self.pool, lambda: function(*arguments, **named))
-        return await loop.run_in_executor(self.pool, function, *arguments)
+        return await _on(self.pool, function, *arguments, **named)
 
-    async def keep(self, function: Callable[Arguments, Result], *arguments: Arguments.args) -> Result:
+    async def keep(
+        self, function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
         """Call something that stores a file, on a thread of a pool for that alone: it may take minutes."""
-        return await asyncio.get_running_loop().run_in_executor(self._keepers, function, *arguments)
+        return await _on(self._keepers, function, *arguments, **named)
 
     async def principal(self, token: str | None) -> Principal:
         """Who sent a token. A server that lets everybody in does not look at it.
@@ -95,6 +94,18 @@ class Server:
         self._keepers.shutdown(wait=True, cancel_futures=True)
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.lake.close()
+
+
+async def _on(
+    pool: ThreadPoolExecutor,
+    function: Callable[Arguments, Result],
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> Result:
+    loop = asyncio.get_running_loop()
+    if named:
+        return await loop.run_in_executor(pool, lambda: function(*arguments, **named))
+    return await loop.run_in_executor(pool, function, *arguments)
 
 
 def _anonymous(settings: Settings) -> Principal:

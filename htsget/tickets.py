@@ -8,7 +8,6 @@ marker last. Source: htsget 1.3.1, "Response".
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import hashlib
 import threading
@@ -21,10 +20,11 @@ from lake.errors import InvalidRegion
 from lake.formats.base import RegionFormat
 from lake.formats.decode_options import DecodeOptions
 from lake.formats.outline import Gap, Outline, PartedFile
-from lake.formats.region import UNBOUNDED, UNPLACED, Interval, Region, Selection, intersect, merge_regions, parse_region
+from lake.formats.region import UNBOUNDED, UNPLACED, Interval, Region, Selection, merge_regions, parse_region
 from lake.htsget.computed import Piece, claims_of, end_marker, header_bytes, open_parted
 from lake.htsget.errors import Problem
 from lake.htsget.identifiers import Found
+from lake.htsget.region_limits import check_limits
 from lake.htsget.selections import EVERYTHING, Asked, Place
 from lake.htsget.signing import Signer
 from lake.lake import Lake
@@ -87,7 +87,6 @@ class _Frame(NamedTuple):
     form: RegionFormat
     numbers: dict[str, int]
     """Contigs by name."""
-    lengths: list[int]
     header: tuple[Segment, ...]
     """Runs of stored bytes, and small ones and made ones as literals."""
     marker: bytes
@@ -171,7 +170,6 @@ class TicketDesk:
             file,
             form,
             {name: tid for tid, name in enumerate(contigs)},
-            list(contigs.values()),
             tuple(self._settled(file.header)),
             b"".join(self._bytes([file.marker])),
             _given(form.name, plain=self._reader(digest).read(0, 2) != b"\x1f\x8b"),
@@ -214,7 +212,7 @@ class TicketDesk:
             named = [self._named(found, frame, place) for place in asked.places]
             selection = _merged(named, frame)
         if found.limits is not None:
-            self._check_limits(found, frame, selection)
+            check_limits(self._lake.desk, found.digest, frame.file, found.limits, selection)
         return selection
 
     def _named(self, found: Found, frame: _Frame, place: Place) -> Place:
@@ -229,21 +227,6 @@ class TicketDesk:
         if contig not in frame.numbers:
             raise Problem(404, "NotFound", f"no reference {place.contig[:80]!r} in {found.path}")
         return place._replace(contig=contig)
-
-    def _check_limits(self, found: Found, frame: _Frame, selection: Selection) -> None:
-        """Refuse what is not wholly inside of what may be read; a part of it would look like all there is."""
-        contigs = frame.file.contigs
-        limits = []
-        for text in self._lake.desk.named(found.digest, frame.file, found.limits or ()):
-            # A grant may cover many files, of which not each has all the references.
-            with contextlib.suppress(InvalidRegion):
-                limits.append(parse_region(text, contigs))
-        allowed, wanted = _bounded(merge_regions(limits, contigs), frame), _bounded(selection, frame)
-        if wanted.everything or intersect(wanted, allowed) != wanted:
-            readable = ", ".join((found.limits or ())[:5])
-            raise Problem(
-                403, "PermissionDenied", f"your token lets you read {readable} of this: ask for regions there"
-            )
 
     # -- what it is made of -----------------------------------------------------------------------------------------
     def _records(
@@ -333,15 +316,6 @@ def _merged(places: Sequence[Place], frame: _Frame) -> Selection:
             return Selection(())
         return Selection((Interval(frame.numbers[contig], start, UNBOUNDED if stop is None else stop),))
     return merge_regions([Region(*place) for place in places], frame.file.contigs)
-
-
-def _bounded(selection: Selection, frame: _Frame) -> Selection:
-    """The same, with ends of contigs in numbers where the file states them."""
-    intervals = []
-    for tid, start, stop in selection.intervals:
-        length = frame.lengths[tid]
-        intervals.append(Interval(tid, start, min(stop, max(length, start + 1)) if length else stop))
-    return Selection(tuple(intervals), selection.unplaced, selection.everything)
 
 
 def _made_bytes(segments: Iterable[Segment]) -> int:

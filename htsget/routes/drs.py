@@ -24,6 +24,8 @@ router = APIRouter(prefix="/ga4gh/drs/v1", tags=["DRS"])
 
 _MOST = 1000
 """Objects of one bulk request."""
+_LARGEST_BODY = 1 << 20
+"""Bytes of JSON, which is read in one go, while others wait: ids of 1,000 objects, or passports."""
 
 _ERROR: dict[str, Any] = {
     "application/json": {
@@ -43,6 +45,7 @@ _BULK_ERRORS: dict[int | str, dict[str, Any]] = {
     400: _ERRORS[400],
     413: {"description": "Too many objects", "content": _ERROR},
 }
+_BODY_ERRORS = {**_ERRORS, 413: {"description": "The body is too long", "content": _ERROR}}
 
 
 def _body(required: bool, **properties: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +156,7 @@ async def get_object(object_id: str, asked: AskedOf, expand: Expand = False) -> 
     return await _document(asked, object_id, compute=True)
 
 
-@router.post("/objects/{object_id}", responses=_ERRORS, openapi_extra=_body(False, expand={"type": "boolean"}))
+@router.post("/objects/{object_id}", responses=_BODY_ERRORS, openapi_extra=_body(False, expand={"type": "boolean"}))
 async def post_object(object_id: str, asked: AskedOf) -> dict[str, Any]:
     """As GET: the token of the request counts, passports do not."""
     body = await _read_body(asked)
@@ -176,7 +179,7 @@ async def get_access(object_id: str, access_id: str, asked: AskedOf) -> dict[str
     return await _access(asked, object_id, access_id)
 
 
-@router.post("/objects/{object_id}/access/{access_id}", responses=_ERRORS, openapi_extra=_body(False))
+@router.post("/objects/{object_id}/access/{access_id}", responses=_BODY_ERRORS, openapi_extra=_body(False))
 async def post_access(object_id: str, access_id: str, asked: AskedOf) -> dict[str, Any]:
     """As GET: the token of the request counts, passports do not."""
     await _read_body(asked)
@@ -237,6 +240,8 @@ def _authorizations(server: Server, object_id: str) -> dict[str, Any]:
 
 async def _read_body(asked: _Asked) -> dict[str, Any]:
     text = await asked.request.body()
+    if len(text) > _LARGEST_BODY:
+        raise Problem(413, "PayloadTooLarge", f"the body is longer than {_LARGEST_BODY} bytes")
     try:
         body = json.loads(text) if text else {}
     except (ValueError, RecursionError):

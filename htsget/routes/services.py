@@ -14,8 +14,8 @@ __all__ = ["router"]
 router = APIRouter(tags=["services"])
 
 _INTERFACES = (
-    (("reads", "htsget", "1.3.0"), "Regions of alignments", "/reads"),
-    (("variants", "htsget", "1.3.0"), "Regions of variant files", "/variants"),
+    (("reads", "htsget", "1.3.1"), "Regions of alignments", "/reads"),
+    (("variants", "htsget", "1.3.1"), "Regions of variant files", "/variants"),
     (("refget", "refget-sequence", "2.0.0"), "Sequences by checksum", "/sequence"),
     (("seqcol", "refget-seqcol", "1.0.0"), "Sequence collections", "/seqcol"),
     (("drs", "drs", "1.5.0"), "Objects by the hash of their content", "/ga4gh/drs/v1"),

@@ -62,7 +62,7 @@ async def get_sql(
     format: Annotated[str | None, Query(description="`json`, `jsonl`, `csv`, `arrow` or `parquet`")] = None,
 ) -> Response:
     """The answer of one query over the views of the catalog (docs/catalog.md), at the server's branch."""
-    return await _answer(request, server, principal, Question(query=query, format=format))
+    return await _answer(request, server, principal, Question(query=query, params={}, format=format))
 
 
 @router.post("/sql", response_class=Response, responses=_ANSWERS, summary="Ask the catalog", operation_id="post_sql")

@@ -158,7 +158,17 @@ def test_the_secret_is_made_once_for_its_owner_alone(lk: Lake) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"no": 1}, {"tls_cert": "a"}, {"workers": 0}, {"rate": 0}, {"base_url": "host/x"}, {"max_regions": -1}],
+    [
+        {"no": 1},
+        {"tls_cert": "a"},
+        {"workers": 0},
+        {"rate": 0},
+        {"base_url": "host/x"},
+        {"base_url": 'https://h/a"b'},
+        {"base_url": "https://h/ä"},
+        {"base_url": "https://h/a?b"},
+        {"max_regions": -1},
+    ],
 )
 def test_settings_that_cannot_be_used(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):

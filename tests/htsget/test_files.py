@@ -154,6 +154,13 @@ def test_limits_to_regions(filled: Lake, client: Client) -> None:
         assert http.get("/files/bams/s1.bam", params={"region": [region, "chr1:5-6"]}).status_code == 403, region
 
 
+def test_limits_to_regions_that_the_file_does_not_have(filled: Lake, client: Client) -> None:
+    http = client(filled, open=False)
+    http.headers.update(token(filled, Grant(Verb.READ), region_grant("bams/*=chrNone:1-5")))
+    for url in ("/files/bams/s1.bam?region=chr1:1-10", "/reads/bams/s1.bam?referenceName=chr1&start=0&end=9"):
+        assert http.get(url).status_code == 403, url
+
+
 def test_odd_and_hostile_paths(filled: Lake, client: Client) -> None:
     http = client(filled)
     assert http.get("/files/z/%C3%A9%20%23%2541.txt").text == "odd"

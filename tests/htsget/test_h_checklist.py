@@ -317,6 +317,7 @@ def test_h31_a_body_of_any_type(client: httpx.Client, folder: Path, media: str |
     [
         ("", 400, "InvalidInput"),
         ("[]", 400, "InvalidInput"),
+        ('{"referenceName": "chr1", "start": 5}', 400, "InvalidInput"),
         ("nonsense", 400, "InvalidInput"),
         ("\xff", 400, "InvalidInput"),
         ("[" * 100_000, 400, "InvalidInput"),

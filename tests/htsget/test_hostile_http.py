@@ -142,6 +142,16 @@ def test_h13_a_body_that_is_too_long(lk: Lake, client: Client) -> None:
         assert refused.headers["connection"] == "close"
 
 
+def test_h35_json_that_would_take_long_to_read(lk: Lake, client: Client) -> None:
+    web = client(lk)
+    refused = web.post("/reads/x", content=b'{"regions":[' + b"{}," * 800_000 + b"{}]}")
+    assert refused.status_code == 413
+    assert refused.json()["htsget"]["error"] == "PayloadTooLarge"
+    refused = web.post("/ga4gh/drs/v1/objects", content=b'{"bulk_object_ids":[' + b'"",' * 400_000 + b'""]}')
+    assert refused.status_code == 413
+    assert refused.json()["status_code"] == 413
+
+
 def test_connections_that_are_cut(lk: Lake, live: Live, http: httpx.Client) -> None:
     base = live(lk)
     for sent in (b"", b"GET", b"POST /reads/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"):

@@ -382,3 +382,15 @@ def test_samtools_and_bcftools_read_the_urls_of_tickets(served: Served) -> None:
         assert done.stdout == served.variants("variants/made.bcf", "c3:1000-30000")
     with pysam.AlignmentFile(f"{base}/reads/made/several.cram?format=CRAM&referenceName=b", check_sq=False) as file:
         assert "".join(f"{read.to_string()}\n" for read in file) == served.reads("made/several.cram", "b")
+
+
+def test_conversions_are_so_many_at_a_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"format": "SAM", "inline": "none", "regions": [{"referenceName": "c1"}]}
+    urls = [part["url"] for part in served.client.post("/reads/made/straddled", json=body).json()["htsget"]["urls"]]
+    (made,) = [url for url in urls[1:] if url.startswith("http")]
+    monkeypatch.setattr("lake.htsget.bodies._MOST_DECODED", 0)
+    refused = served.client.get(made)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert served.client.get("/files/made/straddled.bam").status_code == 200
+    monkeypatch.undo()
+    assert served.client.get(made).status_code == 200

@@ -173,7 +173,6 @@ def test_a_token_for_some_regions_opens_these_alone(lk: Lake, live: Live, tmp_pa
             {"referenceName": "HLA-A*01:01"},
         )
         for parameters in forbidden:
-            # H11
             assert error_of(client.get(path, params=parameters)) == (403, "PermissionDenied")
         regions = [{"referenceName": "chr2"}, {"referenceName": "chr1", "start": 30_000}]
         assert error_of(client.post(path, json={"regions": regions})) == (403, "PermissionDenied")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import signal
@@ -16,10 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lake.errors import LakeError
+from lake.errors import LakeError, StorageError
 from lake.grants import Grant, Verb
 from lake.htsget.errors import Problem
-from lake.htsget.uploads import expected_digests, named_attributes
+from lake.htsget.uploads import Inlet, expected_digests, named_attributes
 from lake.lake import Lake
 from tests.htsget.conftest import WAIT, Client, Live
 from tests.lake.samples import NOISE, branch_files, make_bam, staged
@@ -50,6 +51,18 @@ def test_put_and_replace(lk: Lake, client: Client) -> None:
     assert (second.status_code, second.json()["new"], second.json()["commit"]) == (200, False, 2)
     assert branch_files(lk) == {"in/a b.txt": b"two"}
     assert staged(lk) == []
+
+
+def test_a_full_disk(lk: Lake, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Inlet, piece: bytes) -> None:
+        raise StorageError("cannot keep it") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    http = client(lk)
+    monkeypatch.setattr(Inlet, "write", full)
+    answer = http.put("/files/a", content=b"one")
+    assert (answer.status_code, answer.json()["error"]) == (507, "InsufficientStorage")
+    monkeypatch.undo()
+    assert http.put("/files/a", content=b"one").status_code == 201
 
 
 def test_large_streams_and_empty_files(lk: Lake, client: Client) -> None:
