@@ -16,7 +16,19 @@ from lake.formats.references import References, RequiredReference
 from lake.formats.region import Region
 from lake.segments import Plan
 
-__all__ = ["ColumnFormat", "Format", "IndexKind", "NamedFormat", "ReferencedFormat", "RegionFile", "RegionFormat"]
+__all__ = [
+    "ColumnFormat",
+    "CutFormat",
+    "Format",
+    "IndexKind",
+    "NamedFormat",
+    "PairedFormat",
+    "PlainFile",
+    "ReferencedFormat",
+    "RegionFile",
+    "RegionFormat",
+    "StrictFormat",
+]
 
 
 class Format(Protocol):
@@ -73,6 +85,16 @@ class RegionFile(Protocol):
             InvalidRegion: cannot be parsed, unknown contig, reversed.
             FormatError: the file or the index is damaged where the query must look.
         """
+        ...
+
+
+@runtime_checkable
+class PlainFile(RegionFile, Protocol):
+    """A file whose slices have a second form, of verbatim spans and a few literals."""
+
+    def plan_plain(self, regions: Sequence[str]) -> Plan:
+        """As `RegionFile.plan`, but nothing of the records is read for it, and nothing in them changed: the slice is
+        valid, if less convenient to tools (mzML without its index)."""
         ...
 
 
@@ -134,6 +156,28 @@ class RegionFormat(Format, Protocol):
 
     def open(self, reader: ByteReader, *, kind: str | None, index: bytes | None, table: bytes | None) -> RegionFile:
         """Open for queries. Without index and table, queries scan the file."""
+        ...
+
+
+@runtime_checkable
+class CutFormat(Format, Protocol):
+    """A format whose places to cut are known only once the whole file is there."""
+
+    def cuts(self, reader: ByteReader) -> list[int]:
+        """Offsets at which chunks of the file begin, ascending, without 0.
+
+        Raises:
+            FormatError: the file is damaged, or cannot be read: its chunks go by its content.
+        """
+        ...
+
+
+@runtime_checkable
+class StrictFormat(Format, Protocol):
+    """A format that can be read in a slower way that takes nothing for granted."""
+
+    def check_strictly(self, reader: ByteReader) -> list[str]:
+        """What that finds wrong, one sentence each; asked where files with damage are to be refused."""
         ...
 
 
@@ -202,4 +246,35 @@ class ReferencedFormat(RegionFormat, Protocol):
         Raises:
             FormatError: the file is damaged.
         """
+        ...
+
+
+@runtime_checkable
+class PairedFormat(RegionFormat, Protocol):
+    """A format of which the data lie in a second file, its partner, beside the first."""
+
+    @property
+    def partner_kind(self) -> str:
+        """Kind of the artifact that names the partner."""
+        ...
+
+    @property
+    def partner_suffix(self) -> str:
+        """What replaces the suffix of the file in the name of its partner, with the dot; in any case of letters."""
+        ...
+
+    def check_partner(self, reader: ByteReader, partner: ByteReader) -> str | None:
+        """Why the second file cannot be the partner (one sentence), or None when it is; reads all of it."""
+        ...
+
+    def open(
+        self,
+        reader: ByteReader,
+        *,
+        kind: str | None,
+        index: bytes | None,
+        table: bytes | None,
+        partner: ByteReader | None = None,
+    ) -> RegionFile:
+        """Open for queries; those that need a partner that is not known are refused."""
         ...

@@ -8,11 +8,20 @@ by content instead; a cutter never fails.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from lake.formats.cram.structure import DEFINITION_SIZE, Fields, Nonsense, Short, read_container
 
-__all__ = ["LARGEST_CHUNK", "TARGET", "BgzfCutter", "ContentCutter", "CramCutter", "Cutter"]
+__all__ = [
+    "LARGEST_CHUNK",
+    "TARGET",
+    "BgzfCutter",
+    "ContentCutter",
+    "CramCutter",
+    "Cutter",
+    "Learned",
+    "LearningCutter",
+]
 
 TARGET = 1 << 20
 """Bytes that a chunk of whole blocks or containers has at least; the last one of a file may be shorter."""
@@ -49,6 +58,28 @@ class Cutter(Protocol):
     @property
     def whole(self) -> bool:
         """After `finish`: the file's own structure was followed from its start to its very end."""
+        ...
+
+
+class Learned(NamedTuple):
+    """What the pass that cuts a file gives beside its cuts."""
+
+    kind: str
+    """Of the index."""
+    body: bytes
+    table: bytes
+    """That of the format's `table_kind`."""
+    problem: str | None
+    """What is wrong with the file; then there is no index."""
+
+
+@runtime_checkable
+class LearningCutter(Cutter, Protocol):
+    """Finds the cuts of a file, and all that its format wants to know of it."""
+
+    @property
+    def learned(self) -> Learned | None:
+        """After `finish`."""
         ...
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 
 from lake.errors import InvalidInput
 
-__all__ = ["ALIGNMENTS", "FIELDS", "OUTPUTS", "VARIANTS", "DecodeOptions"]
+__all__ = ["ALIGNMENTS", "FIELDS", "OUTPUTS", "PLAIN_MZML", "VARIANTS", "DecodeOptions"]
 
 ALIGNMENTS = ("BAM", "CRAM", "SAM")
 VARIANTS = ("BCF", "VCF")
+PLAIN_MZML = "MZML-PLAIN"
+"""mzML without an index, its spectra as they stand in the file (`lake.formats.base.PlainFile`)."""
 
 OUTPUTS = {
     "SAM": "text/x-sam",
@@ -19,6 +21,7 @@ OUTPUTS = {
     "VCF": "application/vnd.ga4gh.vcf",
     "VCFTEXT": "application/vnd.ga4gh.vcf",
     "BCF": "application/vnd.ga4gh.bcf",
+    PLAIN_MZML: "application/xml",
 }
 """Formats of an answer with their media types. ``VCF`` is BGZF, ``VCFTEXT`` plain (htsget 1.3.1)."""
 
@@ -126,7 +129,9 @@ class DecodeOptions:
             allowed = (*VARIANTS, "VCFTEXT")
             if self.of_reads:
                 raise InvalidInput(f"flags, qualities, mates, fields and tags are those of reads: this file is {form}")
-        elif self.of_reads or self.samples is not None:
+        elif form == "mzML":
+            allowed = (PLAIN_MZML,)
+        if form not in (*ALIGNMENTS, *VARIANTS) and (self.of_reads or self.samples is not None):
             raise InvalidInput(f"{form} has neither reads nor samples that could be chosen")
         if self.format is not None and self.format not in allowed and self.format != form:
             raise InvalidInput(f"{form} cannot be given as {self.format}")

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from lake.formats.base import Format, RegionFormat
 
-__all__ = ["COMPANION_ONLY", "FORMATS", "Companion", "companion", "get_format", "region_format"]
+__all__ = ["COMPANION_ONLY", "FORMATS", "PARTNERS", "Companion", "companion", "get_format", "region_format"]
 
 FORMATS: dict[str, str] = {
     "BAM": "lake.formats.alignments.bam:BAM",
@@ -25,12 +25,23 @@ FORMATS: dict[str, str] = {
     "BigWig": "lake.formats.signals.bigwig:BIGWIG",
     "FASTA": "lake.formats.sequences.fasta:FASTA",
     "FASTQ": "lake.formats.sequences.fastq:FASTQ",
+    "HDF5": "lake.formats.arrays.array_format:HDF5",
+    "h5ad": "lake.formats.arrays.array_format:H5AD",
+    "netCDF": "lake.formats.arrays.array_format:NETCDF",
     "gzip": "lake.formats.gzip_file:GZIP",
+    "MGF": "lake.formats.spectra.mgf:MGF",
+    "imzML": "lake.formats.spectra.imzml:IMZML",
+    "mzML": "lake.formats.spectra.mzml:MZML",
+    "mzMLb": "lake.formats.spectra.mzmlb:MZMLB",
+    "mzXML": "lake.formats.spectra.mzxml:MZXML",
 }
 """Where a format's constant is, ``module:attribute``, by the name that detection gives."""
 
 COMPANION_ONLY = frozenset(("TSV", "text"))
 """Formats of which regions can be asked only where a companion index says which columns count."""
+
+PARTNERS = {"ibd": "imzML"}
+"""Formats of files that hold the data of others, and the format of those."""
 
 _COMPANIONS: dict[str, tuple[str, ...]] = {
     "bai": (".bam",),

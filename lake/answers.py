@@ -11,7 +11,7 @@ from lake.decoding import Keep, Needs, decode, mate_regions, overlap_test
 from lake.digest import Digest
 from lake.errors import Unsupported
 from lake.formats.base import ReferencedFormat, RegionFile
-from lake.formats.decode_options import ALIGNMENTS, DecodeOptions
+from lake.formats.decode_options import ALIGNMENTS, PLAIN_MZML, DecodeOptions
 from lake.formats.references import RequiredReference
 from lake.formats.region import UNBOUNDED, Interval, Region, Selection, read_targets, select
 from lake.formats.registry import region_format
@@ -54,6 +54,10 @@ class Question:
     def exact(self) -> Slice:
         """The verbatim slice."""
         return self._desk.compile(self.digest, self.path, self.regions, self.targets)
+
+    def plain(self) -> Slice:
+        """The slice of verbatim spans without an index."""
+        return self._desk.compile_plain(self.digest, self.path, self.regions)
 
     def cut(self, region: str) -> Slice:
         """The verbatim slice of another region of the same file."""
@@ -110,6 +114,8 @@ class AnswerDesk:
     def slice(self, question: Question) -> Slice:
         """The slice that the options ask for; the verbatim one where they ask for nothing."""
         options = question.options
+        if options.format == PLAIN_MZML:
+            return question.plain()
         exact = question.exact()
         if not options.needed(question.form, plain=question.reader.read(0, 2) != b"\x1f\x8b"):
             return exact

@@ -15,8 +15,9 @@ from blake3 import blake3
 
 from lake.digest import Digest, digest_of
 from lake.errors import FormatError
-from lake.formats.cutters import BgzfCutter, ContentCutter, CramCutter, Cutter
+from lake.formats.cutters import BgzfCutter, ContentCutter, CramCutter, Cutter, Learned, LearningCutter
 from lake.formats.line_cutters import FastqCutter, LineCutter
+from lake.formats.spectra.end_cutters import BlockCutter, ElementCutter
 
 __all__ = [
     "CUTTERS",
@@ -154,6 +155,11 @@ class ChunkWatcher:
         """After `finish`: the file's own structure was followed from its start to its very end."""
         return self._cutter is not None and self._cutter.whole
 
+    @property
+    def learned(self) -> Learned | None:
+        """After `finish`: what the pass gave beside the cuts."""
+        return self._cutter.learned if isinstance(self._cutter, LearningCutter) else None
+
     def finish(self) -> ChunkMap | None:
         """After the last piece: the chunks, or None when the object is one."""
         if self._cutter is None:
@@ -205,6 +211,16 @@ def _by_lines(cutter: type[LineCutter], smallest: int, average: int, largest: in
     return CutterRule(smallest << 10, lambda: cutter(smallest << 10, average << 10, largest << 10))
 
 
+def _mzml() -> Cutter:
+    from lake.formats.spectra.cutter import MzmlCutter
+
+    return MzmlCutter()
+
+
+def _by_elements(tag: bytes) -> CutterRule:
+    return CutterRule(64 << 10, lambda: ElementCutter(tag, 64 << 10, 256 << 10, 1 << 20))
+
+
 _FINE = _by_content(16, 64, 256)
 _COARSE = _by_content(64, 256, 1024)
 
@@ -214,6 +230,10 @@ CUTTERS: dict[str, CutterRule] = {
     "CRAM": CutterRule(1 << 20, CramCutter),
     **dict.fromkeys(("SAM", "VCF", "BED", "GFF3", "GTF", "FASTA"), _by_lines(LineCutter, 16, 64, 256)),
     "FASTQ": _by_lines(FastqCutter, 16, 64, 256),
+    "mzML": CutterRule(0, _mzml),
+    "MGF": _by_lines(BlockCutter, 64, 256, 1024),
+    "imzML": _by_elements(b"</spectrum>"),
+    "mzXML": _by_elements(b"</scan>"),
     **dict.fromkeys(("gzip", "bzip2", "xz", "zstd", "zip"), _COARSE),
     **dict.fromkeys(("text", "CSV", "TSV", "JSON", "XML", "HTML"), _FINE),
     **dict.fromkeys(("HDF5", "h5ad", "mzMLb", "netCDF", "Parquet", "Arrow", "SQLite", "DuckDB"), _COARSE),

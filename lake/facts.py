@@ -118,7 +118,7 @@ def load_facts(repo: Repository, reader: ObjectReader) -> dict[str, pa.Table]:
     if not any(kind not in _LOCATED for kind in tables):
         fresh |= source.header(reader)
     form = region_format(reader.record.format)
-    if form is not None and not all(kind in tables for kind in _LOCATED):
+    if form is not None and not all(kind in tables for kind in source.located_kinds):
         made = _from_index(repo, source, form, reader, artifacts)
         fresh |= {kind: rows for kind, rows in made.items() if kind not in tables}
     _keep(repo, reader, source.code, fresh)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lake.artifacts import ADOPTED, build_index, find_index, index_paths, pack_artifact
+from lake.artifacts import ADOPTED, BuiltIndex, build_index, find_index, index_paths, pack_artifact
 from lake.digest import Digest
 from lake.errors import (
     DamagedObject,
@@ -21,15 +21,16 @@ from lake.errors import (
     SourceChanged,
     StorageError,
 )
-from lake.formats.base import ColumnFormat, RegionFormat
+from lake.formats.base import ColumnFormat, RegionFormat, StrictFormat
 from lake.formats.compression.bgzf import check_chain
 from lake.formats.facts.sources import fact_source
 from lake.formats.reader import ByteReader
 from lake.formats.registry import COMPANION_ONLY, companion, get_format, region_format
 from lake.formats.sniffing import suffix_problem
-from lake.inspection import Inspector
+from lake.inspection import Inspector, map_by_structure
 from lake.journal.base import ABSENT, Artifact, Change, Entry, MakeDirectory, ObjectRecord, Put
 from lake.manifest import Manifest
+from lake.pairs import Half, PairDesk
 from lake.paths import parent
 from lake.progress import Progress, Silent
 from lake.puts import PutItem, PutOptions
@@ -62,6 +63,8 @@ class _Taken:
     problems: tuple[str, ...]
     blocked: bool
     """Whether it is in BGZF blocks."""
+    index: BuiltIndex | None = None
+    """The index that the pass over the file has made."""
     record: ObjectRecord | None = None
 
 
@@ -103,6 +106,7 @@ class Intake:
         self._repo = repo
         self._options = options
         self._lookup = lookup
+        self._pairs = PairDesk(repo, self._stored_before)
         self._progress = progress
         self._algorithms = tuple(
             dict.fromkeys(
@@ -215,8 +219,11 @@ class Intake:
 
     def _understand(self, batch: Batch, job: Job, item: PutItem, staged: Staged, inspector: Inspector) -> _Taken:
         chunk_map = inspector.chunk_map()
-        item.chunks = len(chunk_map) if chunk_map is not None else 1
         problems = self._check(batch, staged, inspector)
+        if not problems and inspector.detected.container is None:
+            with batch.open(staged) as file:
+                chunk_map = map_by_structure(_StagedReader(file, staged), inspector.detected.name) or chunk_map
+        item.chunks = len(chunk_map) if chunk_map is not None else 1
         item.warnings.extend(problems)
         misnamed = suffix_problem(job.path, inspector.detected)
         if misnamed:
@@ -240,17 +247,25 @@ class Intake:
             chunk_map.encode() if chunk_map is not None else None,
             tuple(problems),
             inspector.detected.container == "bgzf",
+            BuiltIndex(*inspector.learned[:3]) if inspector.learned is not None and not problems else None,
         )
 
     def _check(self, batch: Batch, staged: Staged, inspector: Inspector) -> list[str]:
         name, container = inspector.detected
+        if inspector.learned is not None and inspector.learned.problem is not None:
+            return [inspector.learned.problem]
         # Plain text has nothing to check, and there may be a great deal of it.
         form = get_format(name) if container == "bgzf" or name not in COMPANION_ONLY else None
         if form is None and container != "bgzf":
             return []
         with batch.open(staged) as file:
             reader = _StagedReader(file, staged)
-            return form.check(reader, whole=inspector.whole) if form else check_chain(reader, whole=inspector.whole)
+            if form is None:
+                return check_chain(reader, whole=inspector.whole)
+            found = form.check(reader, whole=inspector.whole)
+            if not found and self._options.strict and isinstance(form, StrictFormat):
+                found = form.check_strictly(reader)
+            return found
 
     def _check_manifest(
         self, manifest: Manifest, source: Path | None, staged: Staged, inspector: Inspector, item: PutItem
@@ -322,6 +337,7 @@ class Intake:
         if moved or healed:
             self._remember_healed(moved, healed)
         self._index(group)
+        self._pair(group)
         self._describe(group)
 
     def _describe(self, group: list[_Taken]) -> None:
@@ -410,7 +426,12 @@ class Intake:
                 item.index = f"{kind} adopted"
                 return
             item.warnings.append(f"index {candidate} is not used: {refusal}")
-        if self._options.index and own is None and path == item.path and record.format not in COMPANION_ONLY:
+        if own is not None or path != item.path or record.format in COMPANION_ONLY:
+            return
+        made = here[path].index if path in here else None
+        if made is not None:
+            self._keep(form, record, item, made)
+        elif self._options.index:
             self._build(form, record, item)
 
     def _build(self, form: RegionFormat, record: ObjectRecord, item: PutItem) -> None:
@@ -427,6 +448,9 @@ class Intake:
             if record.digest in self.objects:
                 self.objects[record.digest] = replace(record, problems=(*record.problems, str(error)))
             return
+        self._keep(form, record, item, built)
+
+    def _keep(self, form: RegionFormat, record: ObjectRecord, item: PutItem, built: BuiltIndex) -> None:
         for kind, body in built.bodies(form):
             artifact, records = pack_artifact(self._repo, record.digest, kind, form.planner, body)
             self.artifacts.append(artifact)
@@ -456,10 +480,20 @@ class Intake:
         self.reopened.append(record.digest)
         item.index = f"{adopted.kind} adopted, {form.table_kind} built with its columns"
 
+    def _pair(self, group: list[_Taken]) -> None:
+        """Tie files together of which one holds the data of the other."""
+        halves = [Half(taken.item.path, taken.record, taken.item.warnings) for taken in group if taken.record]
+        ties = self._pairs.add(halves)
+        self.artifacts += ties
+        self.reopened += [tie.object for tie in ties]
+
     def _companion(self, path: str, here: dict[str, _Taken]) -> ObjectRecord | None:
         taken = here.get(path)
         if taken is not None:
             return taken.record
+        return self._stored_before(path)
+
+    def _stored_before(self, path: str) -> ObjectRecord | None:
         entry = self._lookup(path)
         if entry is None or entry.digest is None:
             return None

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import pairwise
+
+from blake3 import blake3
 
 from lake.chunks import ChunkMap, ChunkWatcher, cutter_for
+from lake.errors import FormatError
+from lake.formats.base import CutFormat
+from lake.formats.cutters import Learned
+from lake.formats.reader import ByteReader
+from lake.formats.registry import get_format
 from lake.formats.sniffing import HEAD, Detected, detect
 
-__all__ = ["Inspector"]
+__all__ = ["Inspector", "map_by_structure"]
+
+_PIECE = 1 << 20
+_CUT_FROM = 1 << 18
+"""Bytes of a file from which on it is worth cutting."""
 
 
 class Inspector:
@@ -61,5 +73,32 @@ class Inspector:
         """After `chunk_map`: the pass has followed the file's own structure from its start to its very end."""
         return self._chunks is not None and self._chunks.whole
 
+    @property
+    def learned(self) -> Learned | None:
+        """After `chunk_map`: the index of the file, where the pass has made it."""
+        return self._chunks.learned if self._chunks is not None else None
+
     def checksums(self) -> dict[str, str]:
         return {hasher.name: hasher.hexdigest() for hasher in self._hashers}
+
+
+def map_by_structure(reader: ByteReader, format_name: str) -> ChunkMap | None:
+    """Chunks of a file whose format tells where to cut only once all of it is there; else None.
+
+    Takes a second pass over the file to hash them, at the speed of memory while it is still cached.
+    """
+    form = get_format(format_name) if reader.size >= _CUT_FROM else None
+    if not isinstance(form, CutFormat):
+        return None
+    try:
+        cuts = [0, *form.cuts(reader), reader.size]
+    except FormatError:
+        return None
+    lengths, digests = [], bytearray()
+    for start, stop in pairwise(cuts):
+        hasher = blake3()
+        for at in range(start, stop, _PIECE):
+            hasher.update(reader.read(at, min(_PIECE, stop - at)))
+        lengths.append(stop - start)
+        digests += hasher.digest()
+    return ChunkMap(tuple(lengths), bytes(digests)) if len(lengths) > 1 else None

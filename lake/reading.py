@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from lake.array_view import ArrayView
 from lake.artifacts import is_of_facts
 from lake.catalogs import CatalogDesk
 from lake.digest import Digest
@@ -27,6 +28,7 @@ from lake.progress import Progress, Silent
 from lake.regions import RegionDesk
 from lake.repository import Repository
 from lake.segments import Slice
+from lake.spectra import SpectraView
 from lake.transfer import Link, copy_out, link_out, make_directory, write_slice
 from lake.tree import Tree
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from lake.answers import AnswerDesk, Question
     from lake.finding import Filters, RegionHit, TextHit
+    from lake.runs import RunDesk
 
 __all__ = ["LakeView", "Stat"]
 
@@ -66,7 +69,7 @@ class Stat:
     """Numbers of chunks that are known not to match their digests."""
 
 
-class LakeView:
+class LakeView(SpectraView, ArrayView):
     """What can be asked of a lake without changing it.
 
     Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read at ``ref``.
@@ -322,7 +325,8 @@ class LakeView:
             mates: the mates of the reads too, as ``samtools view -P``.
             samples: columns of a VCF or BCF, as ``bcftools view -I -s``.
             fields, tags, notags: parts of reads to keep, or to leave out, as in htsget.
-            format: ``SAM``, ``BAM``, ``CRAM``, ``VCF``, ``VCFTEXT`` or ``BCF``.
+            format: ``SAM``, ``BAM``, ``CRAM``, ``VCF``, ``VCFTEXT`` or ``BCF``; ``MZML-PLAIN``: spectra as they stand
+                in the file, without an index.
             reference: a FASTA outside of the lake with sequences that a CRAM needs.
 
         Raises:
@@ -361,19 +365,24 @@ class LakeView:
         """
         write_slice(answer, Path(destination), index=write_index)
 
-    def index(self, path: str | os.PathLike[str], *, ref: str | None = None, names: bool = False) -> list[str]:
+    def index(
+        self, path: str | os.PathLike[str], *, ref: str | None = None, names: bool = False, points: bool = False
+    ) -> list[str]:
         """Make the index and the table that region queries profit from, where missing; returns the kinds at hand.
 
         Args:
             path: a file.
             ref: the ref to read at.
             names: also an index of read names, 8 bytes a read, for ``name=READ`` of a FASTQ.
+            points: also all points of a run, sorted by m/z, for `xic` and `peaks` in milliseconds.
 
         Raises:
-            Unsupported: names of a file that is no FASTQ.
-            FormatError: names of a file that is malformed.
+            Unsupported: names of a file that is no FASTQ, points of one that has no spectra.
+            FormatError: names or points of a file that is malformed.
         """
         tree, cleaned = self._at(path, ref)
+        if points:
+            self._run_desk.make_points(self._run(path, ref))
         return self._desk.index(tree.file(cleaned).hex, cleaned, names=names)
 
     def facts(self, path: str | os.PathLike[str], *, ref: str | None = None) -> dict[str, pa.Table]:
@@ -387,6 +396,12 @@ class LakeView:
         return load_facts(self.repo, self.reader(path, ref=ref))
 
     # -- tables -------------------------------------------------------------------------------------------------
+    @cached_property
+    def _run_desk(self) -> RunDesk:
+        from lake.runs import RunDesk
+
+        return RunDesk(self.repo, self._desk)
+
     @cached_property
     def _answers(self) -> AnswerDesk:
         from lake.answers import AnswerDesk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from lake.aliases import resolve_regions
 from lake.artifacts import artifact_bytes, build_index, find_index, is_of_facts, keep_artifact
 from lake.digest import Digest
 from lake.errors import DamagedObject, FormatError, LakeError, Unsupported
-from lake.formats.base import NamedFormat, ReferencedFormat, RegionFile, RegionFormat
+from lake.formats.base import NamedFormat, PairedFormat, PlainFile, ReferencedFormat, RegionFile, RegionFormat
 from lake.formats.facts.sources import fact_source
 from lake.formats.ordinals import is_byte_range
 from lake.formats.region import Region, read_targets
@@ -85,14 +85,25 @@ class RegionDesk:
         Raises:
             InvalidRegion: a name may mean several contigs.
         """
-        if not regions:
-            return []
+        if not regions or not file.contigs:
+            return list(regions)
         reader = self._repo.shelf.reader(digest)
         return resolve_regions(regions, file.contigs, self._repo, reader, lambda md5s: self.references.names(md5s))
 
     def compile(self, digest: Digest, path: str, regions: Sequence[str], targets: Sequence[Region] | None) -> Slice:
         """`slice` of regions in the file's own names, and of targets that are parsed."""
         return self._compiled(*self.file(digest, path), digest, path, regions, targets)
+
+    def compile_plain(self, digest: Digest, path: str, regions: Sequence[str]) -> Slice:
+        """`slice` in the form that needs nothing read.
+
+        Raises:
+            Unsupported: the format has no such form.
+        """
+        file, form = self.file(digest, path)
+        if not isinstance(file, PlainFile):
+            raise Unsupported(f"{path} is {form.name}: its slices have no plain form")
+        return self._bound(digest, path, form, lambda: file.plan_plain(regions))
 
     def _slice_content(self, digest: Digest, path: str, regions: Sequence[str], targets: Sequence[str] | None) -> Slice:
         """Bytes of what is compressed, whatever that is."""
@@ -111,8 +122,12 @@ class RegionDesk:
         regions: Sequence[str],
         targets: Sequence[Region] | None,
     ) -> Slice:
+        return self._bound(digest, path, form, lambda: file.plan(regions, targets))
+
+    def _bound(self, digest: Digest, path: str, form: RegionFormat, make: Callable[[], Plan]) -> Slice:
+        """The plan that is made, with its identity and what reads its spans."""
         try:
-            plan = file.plan(regions, targets)
+            plan = make()
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
         return self.bound(form, digest, plan)
@@ -259,7 +274,15 @@ class RegionDesk:
             return form.open(reader, kind=kind, index=body, table=table, references=self.references)
         if isinstance(form, NamedFormat):
             return form.open(reader, kind=kind, index=body, table=table, names=self._names(form, reader))
+        if isinstance(form, PairedFormat):
+            return form.open(reader, kind=kind, index=body, table=table, partner=self._partner(form, reader))
         return form.open(reader, kind=kind, index=body, table=table)
+
+    def _partner(self, form: PairedFormat, reader: ObjectReader) -> ObjectReader | None:
+        for artifact in self._repo.journal.artifacts(reader.source):
+            if artifact.kind == form.partner_kind and artifact.target is not None:
+                return self._repo.shelf.reader(artifact.target)
+        return None
 
     def _index(self, form: RegionFormat, reader: ObjectReader) -> tuple[tuple[str, bytes] | None, str]:
         """The index, made where it is missing, and why there is none."""

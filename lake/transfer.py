@@ -21,6 +21,9 @@ from lake.stores.durable import System
 __all__ = ["Link", "copy_out", "link_out", "make_directory", "replacing", "write_slice"]
 
 _PIECE = 8 << 20
+_ARCHIVE = "application/zip"
+_OF_PAIRS = (".imzml",)
+"""Suffixes of files that have a second one beside them."""
 
 
 class Link(StrEnum):
@@ -96,11 +99,16 @@ def make_directory(place: Path) -> None:
 def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
     """Write a slice to a file, which appears whole or not at all; with ``index`` its index beside it.
 
+    A slice of an imzML that is written to a name of that suffix becomes two files, the .ibd beside the other.
+
     Raises:
         Unsupported: the format of the slice has no index.
         FormatError: it cannot be indexed, and why; the slice itself is written.
         StorageError: the destination cannot be written.
     """
+    if answer.media_type == _ARCHIVE and destination.suffix.lower() in _OF_PAIRS:
+        _write_pair(answer, destination)
+        return
     head = b""
     with replacing(destination) as descriptor:
         for piece in answer.iter_bytes():
@@ -120,6 +128,24 @@ def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
             os.replace(temporary, destination.with_name(f"{destination.name}.{kind}"))
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _write_pair(answer: Slice, destination: Path) -> None:
+    """Write the members of an archive side by side, each under the stem of ``destination``."""
+    import shutil
+    import zipfile
+
+    with answer.open() as file, zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            suffix = Path(name).suffix
+            same = suffix.lower() == destination.suffix.lower()
+            target = destination if same else destination.with_suffix(suffix)
+            with (
+                replacing(target) as descriptor,
+                archive.open(name) as member,
+                open(descriptor, "wb", closefd=False) as out,
+            ):
+                shutil.copyfileobj(member, out, 1 << 20)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ class FeatureFacts:
 
     code = "facts/1"
     reads_all = False
+    located_kinds = ("contig_stats", "chunks")
 
     def header(self, reader: ByteReader) -> dict[str, pa.Table]:
         return {}

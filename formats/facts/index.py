@@ -90,10 +90,11 @@ def chunk_facts(reader: ByteReader, at_hand: IndexFile) -> dict[str, pa.Table]:
     From a table of ours where there is one, else bounds from a CRAI or the bins of a BAI, CSI or TBI.
     """
     shift = PLAIN_SHIFT if container_of(reader) == "plain" else BGZF_SHIFT
+    bounds = np.array(at_hand.bounds, np.int64)
     for found in (_from_own_table(at_hand, shift), _from_index(reader, at_hand)):
         if found is not None:
             rows, names = found
-            return fact_table("chunks", _by_chunk(rows, np.array(at_hand.bounds, np.int64), names))
+            return fact_table("chunks", ((*row, None, None, None) for row in _by_chunk(rows, bounds, names)))
     return {}
 
 

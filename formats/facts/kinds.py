@@ -132,7 +132,7 @@ FACT_KINDS: dict[str, FactKind] = {
         ),
         FactKind(
             "chunks",
-            "the genomic interval that each chunk covers, a row for each chunk and contig",
+            "what each chunk covers: a row for each chunk and contig, or for each chunk of spectra",
             (
                 Column("ord", _INT, "", "number of the chunk, from 0"),
                 Column("offset", _BIG, "bytes", "chunk map"),
@@ -143,6 +143,9 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column(
                     "exact", pa.bool_(), "", "true: from records; false: an index gave bounds that hold all records"
                 ),
+                Column("rt_start", _REAL, "seconds", "least retention time of spectra that start in the chunk"),
+                Column("rt_stop", _REAL, "seconds", "greatest retention time of spectra that start in the chunk"),
+                Column("ms_levels", _TEXT, "", "their MS levels, ascending, joined by commas"),
             ),
         ),
         FactKind(
@@ -163,6 +166,7 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("high_mz", _REAL, "m/z", "greatest highest observed m/z"),
                 Column("ms_levels", _TEXT, "", "MS levels that occur, ascending, joined by commas"),
                 Column("polarities", _TEXT, "", "polarities that occur: +, - or +,-"),
+                Column("own_index_ok", pa.bool_(), "", "whether the index in the file is right; null where it has none"),
             ),
         ),
         FactKind(
@@ -195,6 +199,9 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("injection_time", _REAL, "milliseconds", "ion injection time, MS:1000927"),
                 Column("offset", _BIG, "bytes", "first byte of the spectrum in the file"),
                 Column("length", _BIG, "bytes", "bytes of the spectrum in the file"),
+                Column("x", _INT, "pixels", "position x, IMS:1000050, from 1"),
+                Column("y", _INT, "pixels", "position y, IMS:1000051, from 1"),
+                Column("z", _INT, "pixels", "position z, IMS:1000052"),
             ),
         ),
         FactKind(
@@ -215,10 +222,10 @@ FACT_KINDS: dict[str, FactKind] = {
         ),
         FactKind(
             "datasets",
-            "datasets of an HDF5 file",
+            "datasets of an HDF5 file, and its groups that have attributes",
             (
                 Column("dataset", _TEXT, "", "path inside the file, from /"),
-                Column("shape", pa.list_(_BIG), "elements", "dataspace, slowest dimension first"),
+                Column("shape", pa.list_(_BIG), "elements", "dataspace, slowest dimension first; null for groups"),
                 Column("dtype", _TEXT, "", "type as numpy writes it"),
                 Column("chunk_shape", pa.list_(_BIG), "elements", "chunked layout; null where contiguous"),
                 Column("filters", _TEXT, "", "filters of the pipeline, joined by commas"),

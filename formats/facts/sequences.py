@@ -17,6 +17,7 @@ class FastaFacts:
 
     code = "facts/1"
     reads_all = True
+    located_kinds: tuple[str, ...] = ()
 
     def header(self, reader: ByteReader) -> dict[str, pa.Table]:
         """The sequences."""

@@ -25,8 +25,16 @@ SOURCES: dict[str, str] = {
     "FASTA": "lake.formats.facts.sequences:FASTA_FACTS",
     "GFF3": "lake.formats.facts.features:FEATURE_FACTS",
     "GTF": "lake.formats.facts.features:FEATURE_FACTS",
+    "HDF5": "lake.formats.facts.arrays:ARRAY_FACTS",
     "SAM": "lake.formats.facts.alignments:SAM_FACTS",
     "VCF": "lake.formats.facts.variants:VCF_FACTS",
+    "h5ad": "lake.formats.facts.arrays:ARRAY_FACTS",
+    "MGF": "lake.formats.facts.spectra:SPECTRA_FACTS",
+    "imzML": "lake.formats.facts.spectra:SPECTRA_FACTS",
+    "mzML": "lake.formats.facts.spectra:SPECTRA_FACTS",
+    "mzMLb": "lake.formats.facts.spectra:INNER_SPECTRA_FACTS",
+    "mzXML": "lake.formats.facts.spectra:SPECTRA_FACTS",
+    "netCDF": "lake.formats.facts.arrays:ARRAY_FACTS",
 }
 """Where the facts of a format come from, ``module:attribute``, by the name that detection gives."""
 
@@ -57,6 +65,11 @@ class FactSource(Protocol):
     @property
     def reads_all(self) -> bool:
         """Whether `header` reads the whole content, which takes seconds a gigabyte."""
+        ...
+
+    @property
+    def located_kinds(self) -> tuple[str, ...]:
+        """Kinds of which `located` has some for every file; when they are at hand it is not asked again."""
         ...
 
     def header(self, reader: ByteReader) -> dict[str, pa.Table]:

@@ -24,6 +24,7 @@ class VariantFacts:
 
     code = "facts/1"
     reads_all = False
+    located_kinds = ("contig_stats", "chunks")
 
     def __init__(self, form: str) -> None:
         self._form = form

@@ -44,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_store_commands(commands)
     _add_look_commands(commands)
     _add_query_commands(commands)
+    _add_spectra_commands(commands)
     _add_edit_commands(commands)
     _add_history_commands(commands)
     _add_care_commands(commands)
@@ -68,6 +69,7 @@ def _add_store_commands(commands: _Commands) -> None:
         "--reflink", action="store_const", dest="method", const="reflink", help="share blocks where the filesystem can"
     )
     put.add_argument("--no-index", action="store_true", help="put off building missing indexes until first use")
+    put.add_argument("--points", action="store_true", help="sort all points of runs by m/z, as index --points does")
     put.add_argument("--strict", action="store_true", help="refuse unknown formats, damage and misleading names")
     put.add_argument("--all-or-nothing", action="store_true", help="store nothing unless every file can be stored")
     put.add_argument("--checksums", action="store_true", help="keep md5 and sha256 too")
@@ -107,6 +109,7 @@ def _add_store_commands(commands: _Commands) -> None:
     index = commands.add("index", "store:index", "make the indexes and tables that regions profit from")
     index.add_argument("paths", nargs="+", metavar="PATH")
     index.add_argument("--names", action="store_true", help="also an index of the read names of a FASTQ, for name=READ")
+    index.add_argument("--points", action="store_true", help="also all points of a run, for chromatograms in no time")
     _ref(index)
 
 
@@ -126,7 +129,9 @@ def _add_decode_options(cut: argparse.ArgumentParser) -> None:
     options.add_argument("--tags", type=_names, metavar="NM,…", help="tags of reads to keep; empty: none")
     options.add_argument("--notags", type=_names, default=(), metavar="OQ,…", help="tags of reads to leave out")
     options.add_argument(
-        "--output-format", choices=["SAM", "BAM", "CRAM", "VCF", "VCFTEXT", "BCF"], help="VCF is BGZF, VCFTEXT plain"
+        "--output-format",
+        choices=["SAM", "BAM", "CRAM", "VCF", "VCFTEXT", "BCF", "MZML-PLAIN"],
+        help="VCF is BGZF, VCFTEXT plain; MZML-PLAIN has no index, and its spectra as they stand in the file",
     )
     options.add_argument("--reference", metavar="FASTA", help="sequences that a CRAM needs and the lake does not have")
 
@@ -192,6 +197,63 @@ def _add_query_commands(commands: _Commands) -> None:
     )
     find.add_argument("--under", default="", metavar="DIR", help="only below this directory")
     _ref_and_json(find)
+
+
+def _add_spectra_commands(commands: _Commands) -> None:
+    peaks = commands.add("peaks", "spectra:peaks", "points of spectra: m/z, intensity, and whose they are")
+    peaks.add_argument("path", metavar="PATH", help="a run")
+    peaks.add_argument("regions", nargs="*", metavar="REGION", help="which spectra: 'rt=600-720&ms_level=2'; none: all")
+    peaks.add_argument("--mz", type=_range, metavar="LOW-HIGH", help="only points in this range, bounds included")
+    peaks.add_argument("--columns", type=_names, metavar="A,B", help="some columns, in this order")
+    peaks.add_argument("--ragged", action="store_true", help="a row a spectrum, with lists of points")
+    _answer(peaks)
+    _ref(peaks)
+
+    xic = commands.add("xic", "spectra:xic", "extracted ion chromatograms: intensity at an m/z over the retention time")
+    xic.add_argument("paths", nargs="+", metavar="PATH", help="runs")
+    xic.add_argument("--mz", type=float, action="append", required=True, metavar="MZ", help="the ion (again for more)")
+    _chromatogram(xic)
+    xic.add_argument("--ms-level", type=int, default=1, metavar="N", help="level of the spectra (1); 0: all")
+    xic.add_argument("--max", action="store_true", help="the highest point of a spectrum instead of the sum")
+    _answer(xic)
+    _ref(xic)
+
+    plot = commands.add("plot", "spectra:plot", "a picture of a spectrum, of two face to face, or of a chromatogram")
+    plot.add_argument("what", choices=["spectrum", "mirror", "xic", "tic"])
+    plot.add_argument(
+        "arguments",
+        nargs="+",
+        metavar="PATH …",
+        help="runs; for a spectrum PATH scan=17 (index=0, id=…) or a USI; for mirror two of these",
+    )
+    plot.add_argument("--mz", type=float, action="append", metavar="MZ", help="the ion of xic (again for more)")
+    _chromatogram(plot)
+    plot.add_argument("-o", "--output", default="-", metavar="FILE", help="FILE.png or FILE.svg (SVG in a pipe)")
+    _ref(plot)
+
+
+def _chromatogram(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--ppm", type=float, default=10, metavar="PPM", help="tolerance to both sides (10)")
+    command.add_argument("--rt", type=_range, metavar="FROM-TO", help="only spectra between these times, in seconds")
+
+
+def _answer(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format",
+        choices=["table", "csv", "json", "jsonl", "arrow", "parquet"],
+        help="of the answer (else that of the suffix of FILE, else table)",
+    )
+    command.add_argument("-o", "--output", metavar="FILE", help="write the answer to a file, whole or not at all")
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, dash, high = text.partition("-")
+    if not dash:
+        raise ValueError
+    return float(low), float(high)
+
+
+_range.__name__ = "range, such as 400-410.5"
 
 
 def _memory(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lake.cli.messages import complain
 from lake.cli.output import attributes, human, open_lake, print_json
-from lake.errors import InvalidInput, InvalidPath, LakeError, NotDirectory, NotFound, with_others
+from lake.errors import FormatError, InvalidInput, InvalidPath, LakeError, NotDirectory, NotFound, with_others
 from lake.lake import Lake, PutReport
 from lake.objects import iter_chunks
 from lake.progress import progress_for_terminal
@@ -48,6 +48,8 @@ def put(arguments: argparse.Namespace) -> int:
             progress=progress_for_terminal(),
             raise_failure=False,
         )
+        if arguments.points:
+            _make_points(lk, report)
     if arguments.json:
         print_json(
             {
@@ -63,6 +65,17 @@ def put(arguments: argparse.Namespace) -> int:
     for item in report.failed:
         complain(item.error or "")
     return 1 if report.failed else 0
+
+
+def _make_points(lk: Lake, report: PutReport) -> None:
+    from lake.formats.spectra.source import RUN_FORMATS
+
+    for item in report.stored:
+        if item.format in RUN_FORMATS:
+            try:
+                lk.index(item.path, points=True)
+            except FormatError as error:
+                item.warnings.append(f"no points: {error}")
 
 
 def _print_report(report: PutReport, verbose: bool) -> None:
@@ -186,5 +199,6 @@ def _output_names(paths: list[str]) -> dict[str, str]:
 def index(arguments: argparse.Namespace) -> int:
     with open_lake(arguments) as lk:
         for path in (path for name in arguments.paths for path in lk.expand(name)):
-            print(f"{path}: {', '.join(lk.index(path, names=arguments.names)) or 'no regions in this format'}")
+            kinds = lk.index(path, names=arguments.names, points=arguments.points)
+            print(f"{path}: {', '.join(kinds) or 'no regions in this format'}")
     return 0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["CachedReadFile", "CompressedFile", "LakeReadFile", "LakeTextFile", "LakeWriteFile"]
 
 _BUFFER = 1 << 16
+_SCATTERED = dict.fromkeys(("HDF5", "h5ad", "netCDF", "mzMLb"), 1 << 13)
+"""Formats whose readers jump between many small places: what is read ahead there is mostly thrown away."""
 
 
 class LakeReadFile(io.BufferedReader):
@@ -29,7 +31,7 @@ class LakeReadFile(io.BufferedReader):
 
     def __init__(self, fs: Any, path: str, details: Info, source: IO[bytes]) -> None:
         raw: Any = source.detach() if isinstance(source, io.BufferedReader) else source
-        super().__init__(raw, _BUFFER)
+        super().__init__(raw, _SCATTERED.get(details.get("format") or "", _BUFFER))
         self.fs = fs
         self.path = path
         self.details = details

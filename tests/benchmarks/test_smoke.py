@@ -11,7 +11,9 @@ from pathlib import Path
 import pysam
 import pytest
 
+import lake
 from tests.benchmarks.measuring import Figure, Series, percentile
+from tests.formats.spectra.mzml_maker import made_mzml, made_spectrum
 
 _READS = 3000
 
@@ -66,6 +68,30 @@ def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_pa
     assert not work.exists() or not list(work.iterdir()), "temporary data stayed behind"
 
 
+def test_spectra_slices_run(tmp_path: Path) -> None:
+    spectra = [
+        made_spectrum(n, f"scan={n + 1}", float(n), 1 + n % 2, f"scan={n}" if n % 2 else None) for n in range(200)
+    ]
+    with lake.init(tmp_path / "lake") as lk:
+        (tmp_path / "bare.mzML").write_bytes(made_mzml(spectra))
+        lk.put(tmp_path / "bare.mzML")
+        # A slice has the index that the peers need.
+        lk.save(lk.slice("bare.mzML", "index=1-"), tmp_path / "run.mzML")
+    arguments = [
+        "--work",
+        str(tmp_path / "work"),
+        "--turns",
+        "1",
+        "--queries",
+        "2",
+        "--mzml",
+        str(tmp_path / "run.mzML"),
+    ]
+    figures: list[Figure] = import_module("tests.benchmarks.spectra_slices").main(arguments)
+    assert all(figure.value > 0 for figure in figures)
+    assert not list((tmp_path / "work").iterdir())
+
+
 @pytest.fixture(scope="module")
 def genomes(bam: Path) -> dict[str, Path]:
     """The same places as reads, variants, features and bases."""
@@ -113,3 +139,12 @@ def test_a_figure_knows_whether_its_bound_is_kept() -> None:
     assert Figure("a", 2, "x").met is None
     assert "MISSED" in str(Figure("a", 2, "x", at_most=1.5))
     assert Series((3.0, 1.0, 2.0)).median == 2
+
+
+def test_benchmark_of_spectra_runs(tmp_path: Path) -> None:
+    from tests.benchmarks.mzsql import main
+    from tests.formats.spectra.run_maker import make_mzml, some_spectra
+
+    (tmp_path / "run.mzML").write_bytes(make_mzml(some_spectra(40, most=60)))
+    figures = main([str(tmp_path / "run.mzML"), "--turns", "1", "--only", "lake;lake, points;DuckDB"])
+    assert len(figures) == 18

@@ -150,7 +150,7 @@ def test_a_cache_holds_the_last_used_up_to_its_bytes() -> None:
 
 
 # -- who may read what ------------------------------------------------------------------------------------------------
-def test_a_token_for_some_regions_opens_these_alone(lk: Lake, live: Live, tmp_path: Path) -> None:
+def test_h11_a_token_for_some_regions_opens_these_alone(lk: Lake, live: Live, tmp_path: Path) -> None:
     bam = make_bam(tmp_path / "s1.bam", index="bai")
     lk.put([str(bam), f"{bam}.bai"], "study/")
     lk.put(str(bam), "other/")

@@ -175,8 +175,8 @@ class TestTable:
         zeros = memoryview(bytes(4 * MIB))
         for container, name, size, largest in (
             (None, "CSV", 1 << 40, 256 << 10),
-            (None, "mzML", 5 * MIB, 256 << 10),
-            (None, "mzML", 1 << 30, MIB),
+            (None, "unknown", 5 * MIB, 256 << 10),
+            (None, "unknown", 1 << 30, MIB),
             (None, "HDF5", 5 * MIB, MIB),
             ("gzip", "CSV", 5 * MIB, MIB),
         ):

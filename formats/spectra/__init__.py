@@ -1,0 +1,1 @@
+"""Spectra: mass spectrometry files, their tables, regions and slices."""
