@@ -58,7 +58,7 @@ def xic(arguments: argparse.Namespace) -> int:
 
 
 def _deliver(schema: pa.Schema, batches: Any, arguments: argparse.Namespace) -> None:
-    from lake.cli.query import Answer, ResultColumn
+    from lake.results.query import Answer, ResultColumn
 
     columns = tuple(ResultColumn(field.name, _NAMES[str(field.type)]) for field in schema)
     deliver(
