@@ -24,6 +24,7 @@ from lake.htsget.limits import Limits
 from lake.htsget.metrics import Metrics
 from lake.htsget.openapi import described
 from lake.htsget.settings import Settings
+from lake.htsget.shortcuts import Shortcuts
 from lake.htsget.state import Server
 
 __all__ = ["create_app"]
@@ -31,6 +32,8 @@ __all__ = ["create_app"]
 _ROUTES: tuple[str, ...] = (
     "htsget",
     "slices",
+    "spectra",
+    "proxi",
     "objects",
     "files",
     "refget",
@@ -67,6 +70,8 @@ def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Spans would hold signed URLs; figures are given by /metrics.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.server = server
     app.state.metrics = Metrics()
@@ -85,6 +90,7 @@ def create_app(settings: Settings | Mapping[str, Any] | None = None) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     heads = [each for each in routes if "HEAD" in (getattr(each, "methods", None) or ())]
+    app.router.middleware_stack = Shortcuts(app.router.middleware_stack, routes)
     # The last one added is the outermost.
     app.add_middleware(Heads, routes=heads)
     app.add_middleware(Limits, settings=server.settings)

@@ -55,11 +55,10 @@ class Cors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        if self._guarded and not is_local_name(urlsplit(f"//{headers.get('host', '')}").hostname or "localhost"):
+        host, origin = _host_and_origin(scope)
+        if self._guarded and not _is_local_host(host):
             problem = Problem(421, "InvalidInput", "this server is not known by that name: say --base-url")
             return await rendered(problem, scope["path"])(scope, receive, send)
-        origin = headers.get("origin")
         if origin is None:
             return await self._app(scope, receive, send)
         if not self._allows(origin):
@@ -67,8 +66,10 @@ class Cors:
                 problem = Problem(403, "PermissionDenied", "pages of this origin may not do that: say --cors-origin")
                 return await rendered(problem, scope["path"])(scope, receive, send)
             return await self._app(scope, receive, send)
-        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            return await _preflight(origin, headers)(scope, receive, send)
+        if scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if "access-control-request-method" in headers:
+                return await _preflight(origin, headers)(scope, receive, send)
 
         async def send_allowed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -89,6 +90,23 @@ class Cors:
             return is_local_name(urlsplit(origin).hostname or "an.unknown.page")
         except ValueError:
             return False
+
+
+def _host_and_origin(scope: Scope) -> tuple[str, str | None]:
+    """The first of each of these headers. Every request comes by here: one look at each header is enough."""
+    host = origin = None
+    for name, value in scope["headers"]:
+        if name == b"host" and host is None:
+            host = value.decode("latin-1")
+        elif name == b"origin" and origin is None:
+            origin = value.decode("latin-1")
+    return host or "", origin
+
+
+@lru_cache(maxsize=256)
+def _is_local_host(host: str) -> bool:
+    """`is_local_name` of a Host header, which may name a port."""
+    return is_local_name(urlsplit(f"//{host}").hostname or "localhost")
 
 
 def _preflight(origin: str, asked: Headers) -> Response:

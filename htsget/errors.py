@@ -113,12 +113,18 @@ def _is_full(error: BaseException | None) -> bool:
 
 _HTSGET = ("/reads", "/variants", "/spectra")
 _DRS = "/ga4gh/drs/"
+_PROXI = "/proxi/"
 
 
 def surface(path: str) -> str:
-    """The interface that a path of the server belongs to, by how it tells errors: ``htsget``, ``drs``, ``problem``."""
+    """The interface that a path of the server belongs to, by how it tells errors.
+
+    One of ``htsget``, ``drs``, ``proxi`` and ``problem``.
+    """
     if any(path == prefix or path.startswith(f"{prefix}/") for prefix in _HTSGET):
         return "htsget"
+    if path.startswith(_PROXI):
+        return "proxi"
     return "drs" if path.startswith(_DRS) else "problem"
 
 
@@ -126,7 +132,8 @@ def rendered(problem: Problem, path: str) -> Response:
     """The response, in the form of the interface that a path of the server belongs to.
 
     htsget: ``{"htsget": {"error", "message"}}`` (htsget 1.3, "Errors"); DRS: ``{"msg", "status_code"}`` (DRS 1.5,
-    ``Error``); the others ``application/problem+json`` (RFC 9457).
+    ``Error``); PROXI: ``{"code", "message"}`` (HUPO-PSI/proxi-schemas, ``Error``); the others
+    ``application/problem+json`` (RFC 9457).
     """
     body: dict[str, object]
     media = "application/json"
@@ -135,6 +142,8 @@ def rendered(problem: Problem, path: str) -> Response:
         body = {"htsget": {"error": problem.kind, "message": problem.message}}
     elif kind == "drs":
         body = {"msg": problem.message, "status_code": problem.status}
+    elif kind == "proxi":
+        body = {"code": problem.status, "message": problem.message}
     else:
         media = "application/problem+json"
         body = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lake.digest import Digest, parse_digest
 from lake.errors import InvalidRef, LakeError, NotFound
-from lake.formats.decode_options import ALIGNMENTS, VARIANTS
+from lake.formats.decode_options import ALIGNMENTS
 from lake.formats.registry import region_format
 from lake.htsget.access import Principal, Verb, object_regions
 from lake.htsget.errors import Problem, missing
@@ -15,7 +15,7 @@ from lake.journal.base import Kind
 from lake.lake import Lake
 from lake.paths import split_ref
 
-__all__ = ["READS", "VARIATIONS", "Family", "Found", "Identifier", "find", "parse_identifier"]
+__all__ = ["READS", "SPECTRA", "VARIATIONS", "Family", "Found", "Identifier", "find", "parse_identifier"]
 
 _LONGEST = 4_500
 """Characters of the longest id that is looked at: a path of 4,096 bytes and its ref."""
@@ -30,11 +30,14 @@ class Family(NamedTuple):
     stored: tuple[str, ...]
     """Formats of files that it can be asked for, the one first that is tried first."""
     given: tuple[str, ...]
-    """Formats of answers; the first one is the default (htsget 1.3.1, "format")."""
+    """Formats of answers; of reads and variants the first one is the default (htsget 1.3.1, "format")."""
 
 
 READS = Family("reads", ALIGNMENTS, ALIGNMENTS)
 VARIATIONS = Family("variants", ("VCF", "BCF"), ("VCF", "VCFTEXT", "BCF"))
+SPECTRA = Family(
+    "spectra", ("mzML", "MGF", "mzXML", "mzMLb", "imzML"), ("MZML", "MZXML", "MGF", "JSON", "ARROW", "PARQUET")
+)
 
 
 class Identifier(NamedTuple):
@@ -118,7 +121,7 @@ def _found(lake: Lake, digest: Digest, path: str, family: Family, limits: tuple[
     except NotFound:
         raise missing() from None
     if form not in family.stored:
-        other = "variants" if family is READS else "reads"
-        hint = f": ask /{other} for it" if form in (*ALIGNMENTS, *VARIANTS) else ""
+        other = next((each.name for each in (READS, VARIATIONS, SPECTRA) if form in each.stored), None)
+        hint = f": ask /{other} for it" if other is not None else ""
         raise Problem(404, "NotFound", f"{path} is no file of {family.name}, but {form}{hint}")
     return Found(digest, path, form, limits)

@@ -22,6 +22,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 _ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
     "htsget": ("application/json", _object(htsget=_object(error=_TEXT, message=_TEXT))),
     "drs": ("application/json", _object(msg=_TEXT, status_code={"type": "integer"})),
+    "proxi": ("application/json", _object(code={"type": "integer"}, message=_TEXT)),
     "problem": (
         "application/problem+json",
         _object(type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT, error=_TEXT),
@@ -49,6 +50,8 @@ def described(app: FastAPI, *, authenticated: bool) -> dict[str, Any]:
         for operation in operations.values():
             operation["responses"].pop("422", None)
             operation["responses"].setdefault("default", {"$ref": f"#/components/responses/{surface(path)}"})
+            if surface(path) != "problem":  # said before anybody has looked at the path
+                operation["responses"].setdefault("414", {"$ref": "#/components/responses/problem"})
             if not authenticated and "security" in operation:
                 operation["security"].append({})
     return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import ipaddress
 import os
 import resource
@@ -16,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from lake.errors import InvalidInput, StorageError
@@ -92,7 +94,7 @@ def serve(settings: Settings, *, access_log: bool = True, ready: Callable[[str],
     with contextlib.closing(_bound(settings)) as listener, _shared_metrics(settings):
         url = _url_of(settings, listener)
         config = uvicorn.Config(
-            functools.partial(create_app, settings),
+            functools.partial(_settled_app, settings),
             factory=True,
             http=PatientProtocol,
             ws="none",
@@ -118,6 +120,18 @@ def serve(settings: Settings, *, access_log: bool = True, ready: Callable[[str],
             started = workers.started
     if not started:
         raise StorageError("the server could not start: its log tells why")
+
+
+def _settled_app(settings: Settings) -> FastAPI:
+    """The application of a process that serves nothing else.
+
+    All that was loaded stays for good: looking through it for garbage again and again would stop the server for a tenth
+    of a second each time.
+    """
+    app = create_app(settings)
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 class _Server(uvicorn.Server):

@@ -127,4 +127,9 @@ def server_of(request: Request) -> Server:
     return server
 
 
-ServerOf = Annotated[Server, Depends(server_of)]
+async def _server(request: Request) -> Server:
+    # The framework calls on another thread what is not async, which takes longer than most answers.
+    return server_of(request)
+
+
+ServerOf = Annotated[Server, Depends(_server)]

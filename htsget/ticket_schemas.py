@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lake.formats.decode_options import FIELDS
-from lake.htsget.identifiers import READS, Family
+from lake.htsget.conditions import WORDS
+from lake.htsget.identifiers import READS, SPECTRA, Family
 from lake.htsget.selections import INLINE
 
-__all__ = ["answers", "get_operation", "post_operation"]
+__all__ = ["answers", "get_operation", "get_spectra", "post_operation", "post_spectra"]
 
 _MEDIA = "application/vnd.ga4gh.htsget.v1.3.1+json"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -52,6 +53,24 @@ _ERROR: dict[str, Any] = {
         }
     },
 }
+_CONDITIONS = {
+    "scan": ("1-100,250-", "scan number"),
+    "index": ("0-9", "place in the file, from 0"),
+    "id": ("scan=5", "native id; several are divided by commas"),
+    "rt": ("600-720", "scan start time, in seconds; 10min-12min"),
+    "ms_level": ("2", "MS level"),
+    "precursor_mz": ("445.12~10ppm", "m/z of the selected ion"),
+    "charge": ("2,3", "charge of the precursor"),
+    "polarity": ("+", "polarity"),
+    "im": ("0.8-1.2", "ion mobility, in the unit of the file"),
+    "activation": ("HCD", "way of dissociation"),
+    "isolation": ("445.3", "m/z inside of the isolation window"),
+    "x": ("1-3", "pixel of an image"),
+    "y": ("2", "pixel of an image"),
+    "z": ("1", "pixel of an image"),
+    "chromatograms": ("no", "their run; this word chooses its chromatograms: all, no, or transitions"),
+}
+"""An example of each, and what it is."""
 _ERRORS = {
     400: "InvalidInput, InvalidRange or UnsupportedFormat",
     401: "InvalidAuthentication",
@@ -108,12 +127,47 @@ def post_operation(family: Family) -> dict[str, Any]:
         "exact": {"type": "boolean"},
         "inline": {"type": "string", "enum": list(INLINE)},
     }
+    return _posted({"type": "object", "properties": properties})
+
+
+def get_spectra() -> dict[str, Any]:
+    """Parameters of a GET of spectra."""
+    described = {name: ({**_TEXT, "example": text}, f"Spectra by {what}") for name, (text, what) in _CONDITIONS.items()}
+    assert set(described) == set(WORDS)
+    settings: dict[str, tuple[dict[str, Any], str]] = {
+        "format": ({"type": "string", "enum": list(SPECTRA.given)}, "Default: as the run is; case does not count"),
+        "class": ({"type": "string", "enum": ["header"]}, "The run without its spectra; goes without conditions"),
+        "inline": ({"type": "string", "enum": list(INLINE)}, "Which bytes stand in the ticket itself"),
+    }
+    parameters = [
+        {"name": name, "in": "query", "schema": schema, "description": text}
+        for name, (schema, text) in {**described, **settings}.items()
+    ]
+    return {"parameters": [_identifier(), *parameters], "security": [{"HTTPBearer": []}]}
+
+
+def post_spectra() -> dict[str, Any]:
+    """The body of a POST for spectra."""
+    value = {"anyOf": [_TEXT, {"type": "number"}]}
+    region = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": dict.fromkeys(WORDS, value),
+        "additionalProperties": False,
+    }
+    properties = {
+        "format": _TEXT,
+        "class": {"type": "string", "enum": ["header"]},
+        "inline": {"type": "string", "enum": list(INLINE)},
+        "regions": {"type": "array", "minItems": 1, "items": region},
+    }
+    return _posted({"type": "object", "properties": properties, "additionalProperties": False})
+
+
+def _posted(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "parameters": [_identifier()],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"type": "object", "properties": properties}}},
-        },
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "security": [{"HTTPBearer": []}],
     }
 

@@ -7,9 +7,6 @@ marker last. Source: htsget 1.3.1, "Response".
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -26,58 +23,26 @@ from lake.htsget.errors import Problem
 from lake.htsget.identifiers import Found
 from lake.htsget.region_limits import check_limits
 from lake.htsget.selections import EVERYTHING, Asked, Place
-from lake.htsget.signing import Signer
+from lake.htsget.ticket_text import NOT_WORTH_A_URL, Addresses, Link, Part, Ticket, ticket_text
 from lake.lake import Lake
 from lake.objects import ObjectReader
 from lake.regions import identity
 from lake.segments import Literal, Segment, Span, Stream
 
-__all__ = ["CONTENT_TYPE", "Addresses", "Ticket", "TicketDesk"]
+__all__ = ["TicketDesk"]
 
-CONTENT_TYPE = "application/vnd.ga4gh.htsget.v1.3.1+json; charset=utf-8"
-
-LARGEST_BLOCK = 1_000_000_000
-"""Bytes behind one URL (htsget 1.3.1, "Guidelines"): about 1 GB."""
 _MOST_INLINE = 4 << 20
 """Bytes in a ticket where the client wants all of them there: "a few megabytes"."""
-_NOT_WORTH_A_URL = 4 << 10
-"""Stored bytes that are put into a ticket rather than behind a URL."""
 _EFFORT, _EFFORT_OF_ALL = 24, 2_000
 """Blocks that are inflated while a ticket is made, also where all is wanted inside of it; what takes more is left to
 the fetching of the parts."""
-_LONGEST_TOKEN = 8_000
 _MOST_NAMED = 256
 """Intervals that one URL names."""
-_LONGEST_KEPT = 1 << 16
-"""Bytes up to which a header is kept in the form in which it stands in tickets."""
 _FRAMES = 64
 """Files of which is kept what their tickets share; as many as are kept open."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-
-
-class Addresses(NamedTuple):
-    """Where the parts of a ticket are fetched, and for how long."""
-
-    base: str
-    """What stands before the path of every URL, percent-encoded."""
-    signer: Signer
-    seconds: float
-
-    def of(self, route: str, claims: dict[str, str | int]) -> str:
-        token = self.signer.sign(claims, self.seconds)
-        if len(token) > _LONGEST_TOKEN:
-            raise Problem(413, "PayloadTooLarge", "too many regions for this kind of answer: ask for fewer at a time")
-        return f"{self.base}/{route}/{token}"
-
-
-class Ticket(NamedTuple):
-    """A ticket, ready to be sent."""
-
-    body: bytes
-    identity: str
-    """Of the answer that it leads to, not of its URLs."""
 
 
 class _Frame(NamedTuple):
@@ -148,7 +113,7 @@ class TicketDesk:
 
     def _most(self, inline: str) -> int:
         """Made bytes that may stand in a ticket."""
-        return {"all": _MOST_INLINE, "auto": self._inline_bytes}.get(inline, _NOT_WORTH_A_URL)
+        return {"all": _MOST_INLINE, "auto": self._inline_bytes}.get(inline, NOT_WORTH_A_URL)
 
     def _stored_md5(self, frame: _Frame, digest: Digest) -> str | None:
         """That of the whole file, where it is kept and the parts are the file's own bytes."""
@@ -187,7 +152,7 @@ class TicketDesk:
     def _settled(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         """The same, with stored bytes that are not worth a URL as literals."""
         for segment in segments:
-            if isinstance(segment, Span) and segment.length <= _NOT_WORTH_A_URL:
+            if isinstance(segment, Span) and segment.length <= NOT_WORTH_A_URL:
                 yield Literal(self._reader(segment.source).read(segment.offset, segment.length))
             else:
                 yield segment
@@ -329,68 +294,17 @@ def _made_bytes(segments: Iterable[Segment]) -> int:
     return total
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------
 def _written(form: str, parts: _Parts, md5: str | None, addresses: Addresses, reader: ObjectReader) -> bytes:
-    """The JSON, minified: htslib knows a ticket by its first bytes."""
-    header, body = [*parts.header], [*parts.body]
+    header, body = _linked(parts.header), _linked(parts.body)
     # The marker of a file without records says nothing of records.
     (body or header).append(Literal(parts.marker))
-    urls = [*_urls(header, "header", addresses, reader), *_urls(body, "body", addresses, reader)]
-    text = f'{{"htsget":{{"format":"{form}","urls":[{",".join(urls or [_data_url([], "header")])}]'
-    if all(isinstance(part, Literal) for part in body) and all(isinstance(part, Literal) for part in header):
-        literals = [part.data for part in (*header, *body) if isinstance(part, Literal)]
-        md5 = hashlib.md5(b"".join(literals), usedforsecurity=False).hexdigest()
-    if md5 is not None:
-        text += f',"md5":"{md5}"'
-    return f"{text}}}}}".encode()
+    return ticket_text(form, header, body, addresses, reader, md5)
 
 
-def _urls(parts: Iterable[Segment | Piece], kind: str, addresses: Addresses, reader: ObjectReader) -> Iterator[str]:
-    inline: list[bytes] = []
+def _linked(parts: Iterable[Segment | Piece]) -> list[Part]:
+    found: list[Part] = []
     for part in parts:
-        if isinstance(part, Literal):
-            inline.append(part.data)
-            continue
-        if any(inline):
-            yield _data_url(inline, kind)
-        inline = []
-        match part:
-            case Piece():
-                yield _url(addresses.of("slices", claims_of(part)), kind)
-            case Span():
-                for offset, length in _split(part, reader):
-                    yield _url(addresses.of("blocks", {"d": part.source, "o": offset, "n": length}), kind)
-    if any(inline):
-        yield _data_url(inline, kind)
-
-
-def _data_url(pieces: Sequence[bytes], kind: str) -> str:
-    data = b"".join(pieces)
-    # Headers and end markers come in every ticket of a file.
-    usual = kind == "header" or len(data) < _NOT_WORTH_A_URL
-    return _kept_data_url(data, kind) if usual and len(data) <= _LONGEST_KEPT else _made_data_url(data, kind)
-
-
-def _made_data_url(data: bytes, kind: str) -> str:
-    return f'{{"url":"data:;base64,{base64.b64encode(data).decode()}","class":"{kind}"}}'
-
-
-_kept_data_url = functools.lru_cache(128)(_made_data_url)
-
-
-def _url(url: str, kind: str) -> str:
-    # htsjdk fails where there are no headers. Nothing in the URL needs an escape: it is percent-encoded.
-    return f'{{"url":"{url}","headers":{{}},"class":"{kind}"}}'
-
-
-def _split(span: Span, reader: ObjectReader) -> Iterator[tuple[int, int]]:
-    """Ranges that are not too large, cut where chunks of the object begin, which are whole blocks or containers."""
-    offset, stop = span.offset, span.offset + span.length
-    while stop - offset > LARGEST_BLOCK:
-        number = reader.chunks.locate(offset + LARGEST_BLOCK, 1).start
-        cut = reader.chunks.span(number)[0]
-        if cut <= offset:
-            break
-        yield offset, cut - offset
-        offset = cut
-    yield offset, stop - offset
+        # Streams are behind pieces by now.
+        assert not isinstance(part, Stream)
+        found.append(Link("slices", claims_of(part)) if isinstance(part, Piece) else part)
+    return found

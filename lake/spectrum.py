@@ -15,7 +15,7 @@ from lake.formats.spectra.arrays import INTENSITY, MOBILITY, MZ
 from lake.formats.spectra.source import SpectrumSource
 from lake.formats.spectra.table import SpectrumTable
 
-__all__ = ["Spectrum", "find_spectrum", "read_spectrum"]
+__all__ = ["Spectrum", "find_spectrum", "read_spectrum", "spectrum_facts"]
 
 _ACCESSIONS = {
     "native_id": ("MS:1000767", "native spectrum identifier format"),
@@ -115,7 +115,7 @@ def read_spectrum(source: SpectrumSource, row: int, path: str) -> Spectrum:
     return Spectrum(
         path,
         row,
-        _facts(source.table.spectra, row),
+        spectrum_facts(source.table.spectra, row),
         points.values.get(MZ, empty),
         points.values.get(INTENSITY, empty),
         points.values.get(MOBILITY),
@@ -148,7 +148,8 @@ def _bare(native_id: str | None) -> str | None:
     return native_id and ",".join(part.partition("=")[2] or part for part in native_id.split())
 
 
-def _facts(spectra: SpectrumTable, row: int) -> dict[str, Any]:
+def spectrum_facts(spectra: SpectrumTable, row: int) -> dict[str, Any]:
+    """What the file says of a spectrum, by the names of the facts ``spectra``; None where it says nothing."""
     facts: dict[str, Any] = {}
     for name in _FACTS:
         value = getattr(spectra, name)[row]

@@ -14,7 +14,20 @@ from numpy.typing import NDArray
 
 from lake.errors import InvalidRegion
 
-__all__ = ["Bounds", "Range", "parse_integers", "parse_masses", "parse_reals", "parse_seconds", "parse_words"]
+__all__ = [
+    "Bounds",
+    "Range",
+    "ReversedRange",
+    "parse_integers",
+    "parse_masses",
+    "parse_reals",
+    "parse_seconds",
+    "parse_words",
+]
+
+
+class ReversedRange(InvalidRegion):
+    """A range whose first number is the greater one."""
 
 
 class Range(NamedTuple):
@@ -83,7 +96,7 @@ def _parts(value: str, region: str) -> list[str]:
 
 def _ordered(low: float, high: float, part: str, region: str) -> Range:
     if low > high:
-        raise InvalidRegion(f"{part!r} in {region!r} is reversed: write the smaller number first")
+        raise ReversedRange(f"{part!r} in {region!r} is reversed: write the smaller number first")
     return Range(low, high)
 
 

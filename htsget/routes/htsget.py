@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response
 
 from lake.htsget.access import Principal, bearer
@@ -18,9 +16,11 @@ from lake.htsget.identifiers import READS, VARIATIONS, Family, Found, find, pars
 from lake.htsget.ranges import condition_of
 from lake.htsget.selections import Asked, parse_body, parse_parameters
 from lake.htsget.services import service_info
+from lake.htsget.shortcuts import Direct
 from lake.htsget.state import Server, server_of
 from lake.htsget.ticket_schemas import answers, get_operation, post_operation
-from lake.htsget.tickets import CONTENT_TYPE, Addresses, Ticket, TicketDesk
+from lake.htsget.ticket_text import CONTENT_TYPE, Addresses
+from lake.htsget.tickets import TicketDesk
 
 __all__ = ["router"]
 
@@ -35,8 +35,10 @@ _REGION_BYTES, _REST_BYTES = 160, 64 << 10
 on no thread, since it is read in one go."""
 _QUICK_BYTES = 16 << 10
 """Bodies up to this size are read where they arrive."""
-_MADE_AT_ONCE = 4
-"""Tickets that are made on threads at a time: more would only wait for each other, all of them."""
+_HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+_LARGE_AT_ONCE = 2
+"""Tickets that may take longer and are made on threads at a time. Of the others, which take a millisecond or less, it
+is one: two threads spend half of their time on handing the interpreter's lock to each other."""
 
 
 class _Counter:
@@ -45,8 +47,8 @@ class _Counter:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.desk = TicketDesk(server.lake, server.settings.inline_bytes)
-        self._turns = asyncio.Semaphore(_MADE_AT_ONCE)
-        self.cache: ByteCache[Ticket] = ByteCache(_CACHE_BYTES)
+        self._small, self._large = asyncio.Semaphore(1), asyncio.Semaphore(_LARGE_AT_ONCE)
+        self.cache: ByteCache[Response] = ByteCache(_CACHE_BYTES)
 
     async def serve(self, request: Request, family: Family, asked: Asked, question: bytes) -> Response:
         """The ticket of a request; ``question`` is all that was said beside the id."""
@@ -59,11 +61,12 @@ class _Counter:
             found = find(server.lake, principal, named, family, asked.format)
         else:
             found = await server.run(find, server.lake, principal, named, family)
-        return self._answer(request, await self._ticket(request, principal, found, asked, question))
+        return _unless_known(request, await self._ticket(request, principal, found, asked, question))
 
     async def _ticket(
         self, request: Request, principal: Principal, found: Found, asked: Asked, question: bytes
-    ) -> Ticket:
+    ) -> Response:
+        """With the ticket, under its ETag. It may be sent any number of times."""
         seconds = principal.seconds(self.server.settings.url_seconds)
         step = min(_STEP, max(int(seconds), 1))
         until = int(time.time() + seconds) // step * step + step
@@ -76,19 +79,23 @@ class _Counter:
         if self.desk.quick(found, asked):
             ticket = self.desk.make(found, asked, addresses)
         else:
-            async with self._turns:
+            small = asked.inline == "auto" and asked.places is not None and len(asked.places) == 1
+            async with self._small if small else self._large:
                 ticket = await self.server.run(self.desk.make, found, asked, addresses)
-        ticket = ticket._replace(identity=f"{ticket.identity}.{until:x}")
+        headers = {**_HEADERS, "ETag": f'"{ticket.identity}.{until:x}"'}
+        response = Response(ticket.body, 200, headers, CONTENT_TYPE)
         if len(question) <= _LONGEST_KEY:
-            self.cache.put(key, ticket, len(ticket.body) + len(question) + 512)
-        return ticket
+            self.cache.put(key, response, len(ticket.body) + len(question) + 1024)
+        return response
 
-    def _answer(self, request: Request, ticket: Ticket) -> Response:
-        etag = f'"{ticket.identity}"'
-        headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-        if request.method == "GET" and condition_of(request.headers, etag).known:
-            return Response(None, 304, headers)
-        return Response(ticket.body, 200, headers, CONTENT_TYPE)
+
+def _unless_known(request: Request, response: Response) -> Response:
+    """The response, or 304 where the client has it."""
+    if request.method != "GET" or all(name != b"if-none-match" for name, _ in request.scope["headers"]):
+        return response
+    etag = response.headers["ETag"]
+    known = condition_of(request.headers, etag).known
+    return Response(None, 304, {**_HEADERS, "ETag": etag}) if known else response
 
 
 def _counter(request: Request) -> _Counter:
@@ -131,14 +138,6 @@ def _service_info(request: Request, family: Family) -> Response:
     return JSONResponse(about)
 
 
-class _Direct(APIRoute):
-    """A route whose handler reads the request itself: what FastAPI looks for otherwise takes as long as a ticket."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
-
-
 def _add(family: Family) -> None:
     """The routes of one endpoint. ``service-info`` is reserved, hence comes first."""
 
@@ -158,7 +157,7 @@ def _add(family: Family) -> None:
         summary=f"What this server offers of {name}",
         operation_id=f"{name}_service_info",
     )
-    shared: dict[str, Any] = {"route_class_override": _Direct, "response_class": Response, "responses": answers()}
+    shared: dict[str, Any] = {"route_class_override": Direct, "response_class": Response, "responses": answers()}
     router.add_api_route(
         path,
         get_ticket,

@@ -16,6 +16,7 @@ router = APIRouter(tags=["services"])
 _INTERFACES = (
     (("reads", "htsget", "1.3.1"), "Regions of alignments", "/reads"),
     (("variants", "htsget", "1.3.1"), "Regions of variant files", "/variants"),
+    (("spectra", "htsget", "1.3.1"), "Spectra of runs", "/spectra"),
     (("refget", "refget-sequence", "2.0.0"), "Sequences by checksum", "/sequence"),
     (("seqcol", "refget-seqcol", "1.0.0"), "Sequence collections", "/seqcol"),
     (("drs", "drs", "1.5.0"), "Objects by the hash of their content", "/ga4gh/drs/v1"),

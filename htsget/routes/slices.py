@@ -8,7 +8,9 @@ from starlette.responses import Response
 from lake.htsget.computed import Computed, piece_of, segments_of
 from lake.htsget.errors import Problem
 from lake.htsget.representations import Representation, forever, respond
-from lake.htsget.state import ServerOf
+from lake.htsget.spectrum_parts import segments_of_part, spectrum_part
+from lake.htsget.spectrum_tickets import SLICES
+from lake.htsget.state import Server, ServerOf
 from lake.segments import Literal, Span
 
 __all__ = ["router"]
@@ -17,7 +19,10 @@ router = APIRouter(tags=["data"])
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _ANSWERS: dict[int | str, dict[str, object]] = {
-    200: {"description": "Whole BGZF blocks, whole CRAM containers, or text", "content": _BYTES},
+    200: {
+        "description": "Whole BGZF blocks, whole CRAM containers, text, or spectra in the format of the ticket",
+        "content": _BYTES,
+    },
     206: {"description": "The ranges asked for, where the size is known", "content": _BYTES},
     304: {"description": "If-None-Match names these bytes"},
     403: {"description": "The signature is not good, or has expired"},
@@ -33,10 +38,22 @@ async def get_slice(token: str, request: Request, server: ServerOf) -> Response:
     piece = piece_of(server.signer.verify(token))
     if piece is None:
         raise Problem(403, "PermissionDenied", "this URL is not one of a slice: ask for a new ticket")
-    made = await server.run(segments_of, server.lake, piece)
+    return _sent(server, request, await server.run(segments_of, server.lake, piece), "application/octet-stream")
+
+
+@router.get(f"/{SLICES}/{{token}}", response_class=Response, responses=_ANSWERS, summary="Spectra, made when fetched")
+async def get_spectra(token: str, request: Request, server: ServerOf) -> Response:
+    """Spectra, as tickets name them. The URL itself is the permission; it always gives the same bytes."""
+    part = spectrum_part(server.signer.verify(token))
+    if part is None:
+        raise Problem(403, "PermissionDenied", "this URL is not one of spectra: ask for a new ticket")
+    made = await server.run(segments_of_part, server.lake, part)
+    return _sent(server, request, made, made.media_type)
+
+
+def _sent(server: Server, request: Request, made: Computed, media_type: str) -> Response:
     headers = {"cache-control": forever(server, server.settings.url_seconds)}
-    what = Representation(made.segments, _size(made), f"part-{made.tag}", "application/octet-stream", headers)
-    return respond(server, request, what)
+    return respond(server, request, Representation(made.segments, _size(made), f"part-{made.tag}", media_type, headers))
 
 
 def _size(made: Computed) -> int | None:

@@ -50,13 +50,14 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("slices", ["--turns", "1", "--bam", "BAM", "--queries", "20", "--big", "100000"]),
         ("catalog", ["--turns", "1", "--files", "300", "--spectra", "2000", "--tail", "50"]),
         ("htsget_tickets", ["--bam", "BAM", "--requests", "200"]),
+        ("http_regions", ["--turns", "1", "--bam", "BAM", "--regions", "5"]),
         ("http_bytes", ["--turns", "1", "--size", "300000", "--clients", "2"]),
         ("import_time", ["--turns", "1"]),
         ("memory", ["--bam", "BAM", "--files", "10", "--also", "BAM", "two"]),
     ],
 )
 def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_path: Path) -> None:
-    if script in {"put", "slices", "memory"} and shutil.which("samtools") is None:
+    if script in {"put", "slices", "memory", "http_regions"} and shutil.which("samtools") is None:
         pytest.skip("no samtools to compare with")
     if script == "http_bytes" and not (shutil.which("nginx") and shutil.which("curl")):
         pytest.skip("no nginx, or no curl to ask it with")

@@ -81,6 +81,17 @@ def test_names_of_what_is_there(made: Path, tmp_path: Path) -> None:
         check(url, tmp_path, config, "-n", "15", *(f"--include-path={path}" for path in names))
 
 
+def test_spectra(shared_data: Path, tmp_path: Path) -> None:
+    with Lake.init(tmp_path / "lake") as lake:
+        lake.put(str(shared_data / "massspec" / "pymzML__example.mzML"), "a/run.mzML")
+    with serving(tmp_path / "lake", tmp_path / "log", "--no-upload") as url:
+        config = (
+            _EXPECTED
+            + '\n[[operations]]\ninclude-path = "/spectra/{id}"\n[operations.parameters]\n"path.id" = "a/run"\n'
+        )
+        check(url, tmp_path, config, "-n", "15", "--include-path=/spectra/{id}", "--include-path=/proxi/v0.1/spectra")
+
+
 def test_a_server_that_asks_for_tokens(guarded: Served, tmp_path: Path) -> None:
     # Bad requests may be told so before anybody is asked who they are.
     token = f"Authorization: Bearer {guarded.token}"
