@@ -19,7 +19,8 @@ TAIL = "tail"
 
 ATTRIBUTES = """
 SELECT {key}, a.key,
-       CASE a.type WHEN 'VARCHAR' THEN 'str' WHEN 'BOOLEAN' THEN 'bool' WHEN 'DOUBLE' THEN 'float'
+       CASE a.type WHEN 'VARCHAR' THEN 'str' WHEN 'BOOLEAN' THEN 'bool'
+                   WHEN 'DOUBLE' THEN if(regexp_full_match(a.value::VARCHAR, '-?[0-9]+'), 'int', 'float')
                    WHEN 'BIGINT' THEN 'int' WHEN 'UBIGINT' THEN 'int' ELSE 'json' END AS "type",
        CASE a.type WHEN 'VARCHAR' THEN a.value->>'$' ELSE a.value::VARCHAR END AS "value",
        CASE WHEN a.type IN ('DOUBLE', 'BIGINT', 'UBIGINT') THEN (a.value->>'$')::DOUBLE END AS "number"
@@ -40,7 +41,7 @@ class Tail:
     facts: dict[str, int]
     """Objects with rows, by kind."""
     renewed: frozenset[str]
-    """Kinds, and `OBJECT_ROWS`, with rows of objects that a generation may have rows of, too."""
+    """Kinds, and `OBJECT_ROWS`, of which a generation may have rows of objects that are in the table ``renewed``."""
 
 
 def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, at: str, *, base: bool) -> Tail:
@@ -67,9 +68,13 @@ def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, a
     found = load_objects(connection, TAIL, feed, since, until)
     seen = load_facts(connection, TAIL, feed, since, until)
     counts = {kind: len(numbers) for kind, numbers in seen.items() if numbers}
-    renewed = frozenset(kind for kind, numbers in seen.items() if numbers and min(numbers) <= since.object)
-    if found.changed:
-        renewed |= {OBJECT_ROWS}
+    told = {**seen, OBJECT_ROWS: set(found.changed)}
+    older = {kind: [number for number in numbers if number <= since.object] for kind, numbers in told.items()}
+    # The rows themselves would not do: what an object has now may be no row at all.
+    run(connection, f"CREATE OR REPLACE TABLE {TAIL}.renewed(kind VARCHAR, object BIGINT)")
+    renewed = frozenset(kind for kind, numbers in older.items() if numbers)
+    for kind in renewed:
+        run(connection, f"INSERT INTO {TAIL}.renewed SELECT ?, unnest(?::BIGINT[])", [kind, older[kind]])
     return Tail(until, now.seq, files, found.objects, found.chunks, counts, renewed)
 
 
