@@ -63,7 +63,8 @@ def described_views(lk: Lake) -> str:
     views = """SELECT view_name, comment FROM duckdb_views()
                WHERE NOT internal AND schema_name = 'main' ORDER BY view_name"""
     columns = """SELECT column_name, data_type, comment FROM duckdb_columns()
-                 WHERE table_name = ? AND schema_name = 'main' ORDER BY column_index"""
+                 WHERE table_name = ? AND schema_name = 'main' AND database_name = current_database()
+                 ORDER BY column_index"""
     with lk.catalog.connect() as catalog:
         for view, summary in catalog.execute(views).fetchall():
             rows = catalog.execute(columns, [view]).fetchall()
