@@ -35,6 +35,8 @@ class Tail:
     until: Reach
     seq: int
     """Newest commit that the session's ref sees."""
+    told: int
+    """Newest commit of any branch that the view ``commits`` tells: all that there are, unless the past is asked."""
     files: int
     objects: int
     chunks: int
@@ -68,14 +70,15 @@ def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, a
     found = load_objects(connection, TAIL, feed, since, until)
     seen = load_facts(connection, TAIL, feed, since, until)
     counts = {kind: len(numbers) for kind, numbers in seen.items() if numbers}
-    told = {**seen, OBJECT_ROWS: set(found.changed)}
-    older = {kind: [number for number in numbers if number <= since.object] for kind, numbers in told.items()}
+    read = {**seen, OBJECT_ROWS: set(found.changed)}
+    older = {kind: [number for number in numbers if number <= since.object] for kind, numbers in read.items()}
     # The rows themselves would not do: what an object has now may be no row at all.
     run(connection, f"CREATE OR REPLACE TABLE {TAIL}.renewed(kind VARCHAR, object BIGINT)")
     renewed = frozenset(kind for kind, numbers in older.items() if numbers)
     for kind in renewed:
         run(connection, f"INSERT INTO {TAIL}.renewed SELECT ?, unnest(?::BIGINT[])", [kind, older[kind]])
-    return Tail(until, now.seq, files, found.objects, found.chunks, counts, renewed)
+    told = now.seq if now.name is None else until.seq
+    return Tail(until, now.seq, told, files, found.objects, found.chunks, counts, renewed)
 
 
 def fill(

@@ -54,7 +54,7 @@ _FIXED: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "commits": (
-        "commits of all branches up to the ref that is asked",
+        "commits of all branches; of a tag, a commit or a moment those up to it",
         {
             "seq": "number of the commit, lake-wide, from 1 [journal]",
             "branch": "branch that it was made on [journal]",
@@ -122,7 +122,7 @@ def view_statements(source: Source, families: Sequence[Family]) -> list[str]:
         "CREATE OR REPLACE VIEW objects AS SELECT lower(hex(digest)) AS digest, size, format, chunks, problems, md5,"
         f" sha256, damaged FROM {TAIL}.known",
         f"CREATE OR REPLACE VIEW commits AS SELECT seq, branch, created, author, message, id, changes"
-        f" FROM ({_commits(source)}) WHERE seq <= {source.tail.seq}",
+        f" FROM ({_commits(source)}) WHERE seq <= {source.tail.told}",
         f"CREATE OR REPLACE VIEW attributes AS {_attributes(source)}",
     ]
     statements += [_facts_view(source, family) for family in families if family.name != "chunks"]

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from lake.catalog.limits import Limits
 from lake.cli.messages import complain
 from lake.cli.output import attributes, open_lake
-from lake.errors import BadQuery, InvalidInput, StorageError, Unreadable
+from lake.errors import BadQuery, InvalidInput, LakeError, StorageError, Unreadable
 from lake.transfer import replacing
 
 if TYPE_CHECKING:
@@ -145,8 +145,13 @@ def deliver(answer: Answer, form: AnswerFormat, output: str | None) -> int:
     if terminal and form in BINARY:
         raise InvalidInput(f"{form} is binary and standard output is a terminal: write it to a file with -o FILE")
     sys.stdout.flush()
-    rows = write_answer(answer, form, sys.stdout.buffer, shutil.get_terminal_size().columns if terminal else None)
-    sys.stdout.buffer.flush()
+    try:
+        rows = write_answer(answer, form, sys.stdout.buffer, shutil.get_terminal_size().columns if terminal else None)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if isinstance(error, (LakeError, BrokenPipeError)):
+            raise
+        raise StorageError(f"cannot write the answer to standard output: {error.strerror or error}") from error
     return rows
 
 

@@ -141,6 +141,23 @@ def test_facts_without_rows_replace_those_with_some(lk: Lake, bams: Path) -> Non
     check(lk)
 
 
+@pytest.mark.parametrize("publish", [False, True])
+def test_commits_of_every_branch_show_at_once(lk: Lake, put: Put, publish: bool) -> None:
+    first = put("a.txt", "one")
+    lk.tag("v1")
+    lk.branch("exp")
+    if publish:
+        lk.catalog.publish(force=True)
+    lk.sql("FROM commits").fetchall()
+    second = put("@exp/b.txt", "two")
+    if publish:
+        lk.catalog.publish(force=True)
+    assert lk.sql("SELECT seq, branch FROM commits ORDER BY seq").fetchall() == [(first, "main"), (second, "exp")]
+    for ref in ("v1", str(first)):
+        with lk.catalog.connect(at=ref) as past:
+            assert past.sql("SELECT seq FROM commits").fetchall() == [(first,)]
+
+
 def test_facts_are_those_that_the_file_tells(lk: Lake, bams: Path) -> None:
     lk.put([bams / "a.bam", bams / "a.bam.bai"])
     for kind, table in lk.facts("a.bam").items():

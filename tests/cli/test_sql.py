@@ -129,6 +129,15 @@ def test_damage_in_a_large_generation_is_met_by_a_query(
     assert "noise" in filled("find", "noise").works().text
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_output_that_cannot_be_written(filled: Run, root: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [LAKE, "-C", str(root), "sql", "FROM files", "--format", "csv"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "lake: error: cannot write the answer to standard output: No space left on device\n"
+
+
 def test_mistakes_show_their_place(filled: Run) -> None:
     done = filled("sql", "SELECT path,\n  siz FROM files")
     first, line, mark = done.err.splitlines()
