@@ -109,6 +109,11 @@ class Viewpoint(Protocol):
         """Number of the newest commit that it sees."""
         ...
 
+    @property
+    def name(self) -> str | None:
+        """Name of the branch where the ref is a branch as of now, hence goes on; else None."""
+        ...
+
 
 class Feed(Protocol):
     """What happened in a lake, as tables. Batches have the schemas above."""

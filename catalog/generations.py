@@ -148,6 +148,26 @@ class CatalogFolder:
         with contextlib.suppress(OSError):
             self._manifest(generation.number).unlink()
 
+    def damaged(self) -> list[Generation]:
+        """Generations of which a file is missing or is not what its digest says; reads every byte."""
+        whole: dict[str, bool] = {}
+        found = []
+        for number in self._numbers():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                generation = Generation.decode(self._manifest(number).read_bytes())
+                for file in generation.files:
+                    if file.name not in whole:
+                        whole[file.name] = self._is_whole(file)
+                if not all(whole[file.name] for file in generation.files):
+                    found.append(generation)
+        return found
+
+    def _is_whole(self, file: DatabaseFile) -> bool:
+        try:
+            return self._whole(file, EVERY_BYTE)
+        except OSError:
+            return False
+
     @contextlib.contextmanager
     def building(self) -> Iterator[Path]:
         """A folder for files that are being written; what is left of it goes at the end. One process at a time."""

@@ -15,4 +15,4 @@ class Limits:
     """As DuckDB writes it: ``2GB``."""
     threads: int | None = None
     seconds: float | None = None
-    """For one query; kept by whoever runs it (`lake.catalog.watch.deadline`)."""
+    """For one query; kept by whoever runs it (`lake.results.query.ask`)."""

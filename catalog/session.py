@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
 
@@ -20,10 +21,14 @@ from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 from lake.catalog.tail import TAIL, Tail, load_tail
 from lake.catalog.views import MACROS, Source, comments, view_statements
+from lake.errors import BadQuery
 
 __all__ = ["CatalogConnection", "usable"]
 
-_DAMAGE = (duckdb.IOException, duckdb.SerializationException)
+_DAMAGE = re.compile(r"Corrupt database file|checksum|IO Error|read enough bytes|Serialization Error")
+"""What DuckDB says of a damaged file, under classes that depend on its version and on who reads; of others, too."""
+
+Found = TypeVar("Found")
 
 _ATTEMPTS = 3
 """Times that a generation may vanish between its manifest and its files before that is an error."""
@@ -117,6 +122,38 @@ class CatalogConnection:
         self.closed = True
         self.raw.close()
 
+    def asking(self, question: Callable[[Self], Found]) -> Found:
+        """What a question finds; it is asked once more, of the journal, where the generation turns out to be damaged.
+
+        Args:
+            question: asks this connection and holds nothing of it when it fails.
+        """
+        try:
+            return question(self)
+        except (duckdb.Error, BadQuery) as error:
+            if not self.distrust(error):
+                raise
+        with self._lock:
+            self._reopen()
+        return question(self)
+
+    def distrust(self, error: Exception) -> bool:
+        """Whether an error of a query may come from damage in the generation, which then is out of use from now on.
+
+        DuckDB sees a damaged block of a large file when it reads it.
+        """
+        if self._generation is None or _DAMAGE.search(str(error)) is None:
+            return False
+        damaged = self._folder.damaged()
+        for generation in damaged:
+            self._folder.discard(generation)
+        names = {file.name for generation in damaged for file in generation.files}
+        return any(file.name in names for file in self._generation.files)
+
+    def _reopen(self) -> None:
+        old, self.raw = self.raw, self._open()
+        old.close()
+
     def stale(self) -> bool:
         """Whether anything was committed since it was made or refreshed."""
         assert self._tail is not None
@@ -131,8 +168,7 @@ class CatalogConnection:
             if not self.stale():
                 return False
             if self._sandbox:
-                old, self.raw = self.raw, self._open()
-                old.close()
+                self._reopen()
             else:
                 # A cursor of its own: the caller's may be in a transaction, or in the middle of an answer.
                 with self.raw.cursor() as cursor:
@@ -165,10 +201,9 @@ class CatalogConnection:
         generation = self._attach(connection)
         try:
             self._show(connection, generation)
-        except _DAMAGE:
-            if generation is None:
+        except duckdb.Error as error:
+            if generation is None or _DAMAGE.search(str(error)) is None:
                 raise
-            # DuckDB sees a damaged block of a large file when it reads it.
             self._folder.discard(generation)
             self._show(connection, None)
 
@@ -203,7 +238,9 @@ class CatalogConnection:
             try:
                 for file in generation.files:
                     self._attach_file(connection, file.name)
-            except _DAMAGE:
+            except duckdb.Error as error:
+                if _DAMAGE.search(str(error)) is None:
+                    raise
                 # It was pruned meanwhile, or is damaged: then it stays away, and everything comes from the journal.
                 if attempt + 1 == _ATTEMPTS or (self._folder.path / generation.core.name).exists():
                     self._folder.discard(generation)

@@ -19,7 +19,8 @@ TAIL = "tail"
 
 ATTRIBUTES = """
 SELECT {key}, a.key,
-       CASE a.type WHEN 'VARCHAR' THEN 'str' WHEN 'BOOLEAN' THEN 'bool' WHEN 'DOUBLE' THEN 'float'
+       CASE a.type WHEN 'VARCHAR' THEN 'str' WHEN 'BOOLEAN' THEN 'bool'
+                   WHEN 'DOUBLE' THEN if(regexp_full_match(a.value::VARCHAR, '-?[0-9]+'), 'int', 'float')
                    WHEN 'BIGINT' THEN 'int' WHEN 'UBIGINT' THEN 'int' ELSE 'json' END AS "type",
        CASE a.type WHEN 'VARCHAR' THEN a.value->>'$' ELSE a.value::VARCHAR END AS "value",
        CASE WHEN a.type IN ('DOUBLE', 'BIGINT', 'UBIGINT') THEN (a.value->>'$')::DOUBLE END AS "number"
@@ -34,13 +35,15 @@ class Tail:
     until: Reach
     seq: int
     """Newest commit that the session's ref sees."""
+    told: int
+    """Newest commit of any branch that the view ``commits`` tells: all that there are, unless the past is asked."""
     files: int
     objects: int
     chunks: int
     facts: dict[str, int]
     """Objects with rows, by kind."""
     renewed: frozenset[str]
-    """Kinds, and `OBJECT_ROWS`, with rows of objects that a generation may have rows of, too."""
+    """Kinds, and `OBJECT_ROWS`, of which a generation may have rows of objects that are in the table ``renewed``."""
 
 
 def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, at: str, *, base: bool) -> Tail:
@@ -67,10 +70,15 @@ def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, a
     found = load_objects(connection, TAIL, feed, since, until)
     seen = load_facts(connection, TAIL, feed, since, until)
     counts = {kind: len(numbers) for kind, numbers in seen.items() if numbers}
-    renewed = frozenset(kind for kind, numbers in seen.items() if numbers and min(numbers) <= since.object)
-    if found.changed:
-        renewed |= {OBJECT_ROWS}
-    return Tail(until, now.seq, files, found.objects, found.chunks, counts, renewed)
+    read = {**seen, OBJECT_ROWS: set(found.changed)}
+    older = {kind: [number for number in numbers if number <= since.object] for kind, numbers in read.items()}
+    # The rows themselves would not do: what an object has now may be no row at all.
+    run(connection, f"CREATE OR REPLACE TABLE {TAIL}.renewed(kind VARCHAR, object BIGINT)")
+    renewed = frozenset(kind for kind, numbers in older.items() if numbers)
+    for kind in renewed:
+        run(connection, f"INSERT INTO {TAIL}.renewed SELECT ?, unnest(?::BIGINT[])", [kind, older[kind]])
+    told = now.seq if now.name is None else until.seq
+    return Tail(until, now.seq, told, files, found.objects, found.chunks, counts, renewed)
 
 
 def fill(

@@ -54,7 +54,7 @@ _FIXED: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "commits": (
-        "commits of all branches up to the ref that is asked",
+        "commits of all branches; of a tag, a commit or a moment those up to it",
         {
             "seq": "number of the commit, lake-wide, from 1 [journal]",
             "branch": "branch that it was made on [journal]",
@@ -122,7 +122,7 @@ def view_statements(source: Source, families: Sequence[Family]) -> list[str]:
         "CREATE OR REPLACE VIEW objects AS SELECT lower(hex(digest)) AS digest, size, format, chunks, problems, md5,"
         f" sha256, damaged FROM {TAIL}.known",
         f"CREATE OR REPLACE VIEW commits AS SELECT seq, branch, created, author, message, id, changes"
-        f" FROM ({_commits(source)}) WHERE seq <= {source.tail.seq}",
+        f" FROM ({_commits(source)}) WHERE seq <= {source.tail.told}",
         f"CREATE OR REPLACE VIEW attributes AS {_attributes(source)}",
     ]
     statements += [_facts_view(source, family) for family in families if family.name != "chunks"]
@@ -143,7 +143,7 @@ def _objects(source: Source) -> str:
     columns = "object, digest, size, format, chunks, problems, md5, sha256, damaged"
     parts = []
     for place, file in source.segments:
-        conditions = ["live", *_left_out(source, file, OBJECT_ROWS, f"{TAIL}.{OBJECT_ROWS}")]
+        conditions = ["live", *_left_out(source, file, OBJECT_ROWS)]
         parts.append(f"SELECT {columns} FROM {place}.{OBJECT_ROWS} WHERE {' AND '.join(conditions)}")
     parts.append(f"SELECT {columns} FROM {TAIL}.{OBJECT_ROWS} WHERE live")
     return _joined(parts, source.tail.objects)
@@ -180,14 +180,14 @@ def _facts(source: Source, family: Family) -> str:
     for place, file in source.segments:
         if source.generation is None or not _has_rows(source.generation, file, family.name):
             continue
-        parts.append(_layer(place, family, _left_out(source, file, family.name, _links(TAIL, family))))
+        parts.append(_layer(place, family, _left_out(source, file, family.name)))
     if source.tail.facts.get(family.name) or not parts:
         parts.append(_layer(TAIL, family, []))
     return " UNION ALL ".join(parts)
 
 
-def _left_out(source: Source, file: str, kind: str, newer: str) -> list[str]:
-    """Conditions on the rows of a segment that still count; ``newer`` is the table of the tail."""
+def _left_out(source: Source, file: str, kind: str) -> list[str]:
+    """Conditions on the rows of a segment that still count."""
     conditions = []
     if source.generation is not None and source.generation.stale.get(kind):
         conditions.append(
@@ -195,7 +195,7 @@ def _left_out(source: Source, file: str, kind: str, newer: str) -> list[str]:
             f" WHERE segment = {_text(file)} AND kind = {_text(kind)})"
         )
     if kind in source.tail.renewed:
-        conditions.append(f"object NOT IN (SELECT object FROM {newer})")
+        conditions.append(f"object NOT IN (SELECT object FROM {TAIL}.renewed WHERE kind = {_text(kind)})")
     return conditions
 
 

@@ -112,11 +112,21 @@ class CatalogDesk:
         return made
 
     def refresh(self) -> None:
-        """Let every connection of this process see what was committed since."""
+        """Let every connection of this process see what was committed since.
+
+        Raises:
+            NotFound: the ref of a connection is gone; all others see it nevertheless.
+        """
         self._look_for_fork()
+        failed: LakeError | None = None
         for connection in list(self._open):
-            if not connection.closed:
-                connection.refresh()
+            try:
+                if not connection.closed:
+                    connection.refresh()
+            except LakeError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def sql(
         self, query: str, params: Sequence[Any] | Mapping[str, Any] | None, tables: Mapping[str, Any]

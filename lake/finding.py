@@ -38,7 +38,7 @@ class RegionHit(NamedTuple):
     contig: str
     """As the file calls it."""
     chunks: int | None
-    """Chunks that hold records of the region, or may; None where only the header says that the file has the contig."""
+    """Chunks that hold records of the region, or may; None where no more is known than that the file has the contig."""
     bytes: int | None
     """Bytes of these chunks: what an answer takes at most, besides the header."""
     exact: bool
@@ -80,7 +80,8 @@ def region_in(connection: CatalogConnection, text: str) -> tuple[Region, list[st
     rows = connection.execute(
         "SELECT name, max(length) FROM contigs GROUP BY name UNION ALL"
         " SELECT name, max(length) FROM sequences GROUP BY name UNION ALL"
-        " SELECT DISTINCT contig, NULL FROM chunks WHERE contig IS NOT NULL"
+        # Those of chunks are among them, and would be millions of rows.
+        " SELECT DISTINCT contig, NULL FROM contig_stats"
     ).fetchall()
     lengths: dict[str, int] = {}
     for name, length in rows:
@@ -117,21 +118,25 @@ hit AS (
     SELECT digest, ord, any_value(length) AS length, min(contig) AS contig, bool_and(exact) AS exact FROM chunks
     WHERE contig IN (SELECT unnest(?::VARCHAR[])) AND "start" < ? AND "stop" > ? GROUP BY digest, ord)
   GROUP BY digest),
-placed AS (SELECT DISTINCT digest FROM chunks WHERE "start" IS NOT NULL),
 declared AS (
-  SELECT path, name, length FROM contigs UNION ALL SELECT path, name, length FROM sequences)
+  SELECT path, name, max(length) AS length FROM (
+    SELECT path, name, length FROM contigs UNION ALL SELECT path, name, length FROM sequences
+    UNION ALL SELECT path, contig, NULL FROM contig_stats WHERE records > 0)
+  WHERE name IN (SELECT unnest(?::VARCHAR[])) GROUP BY path, name),
+unsure AS (
+  SELECT w.path, w.format, w.size, w.digest, min(d.name) AS contig FROM wanted w JOIN declared d USING (path)
+  WHERE (d.length IS NULL OR d.length > ?) AND w.digest NOT IN (SELECT digest FROM hit) GROUP BY ALL),
+placed AS (SELECT DISTINCT digest FROM chunks WHERE "start" IS NOT NULL AND digest IN (SELECT digest FROM unsure))
 SELECT w.path, w.format, w.size, h.contig, h.chunks, h.bytes, h.exact FROM wanted w JOIN hit h USING (digest)
 UNION ALL
-SELECT w.path, w.format, w.size, min(d.name), NULL, NULL, false FROM wanted w JOIN declared d USING (path)
-WHERE d.name IN (SELECT unnest(?::VARCHAR[])) AND (d.length IS NULL OR d.length > ?)
-  AND w.digest NOT IN (FROM placed)
-GROUP BY ALL ORDER BY 1"""
+SELECT path, format, size, contig, NULL, NULL, false FROM unsure WHERE digest NOT IN (FROM placed)
+ORDER BY 1"""
 
 
 def find_region(
     connection: CatalogConnection, region: Region, names: Sequence[str], filters: Filters
 ) -> list[RegionHit]:
-    """Files that have records in a region, or declare its contig and cannot tell; sorted by path.
+    """Files that have records in a region, or have its contig and cannot tell; sorted by path.
 
     Args:
         connection: the catalog.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
+from lake.catalog.generations import CatalogFolder
 from lake.chunks import ChunkMap
 from lake.digest import Digest, digest_of
 from lake.errors import LakeError, NotFound, StorageError
@@ -49,6 +50,8 @@ class FsckReport:
     no longer needed."""
     foreign: list[str] = field(default_factory=list)
     """Names under ``objects/`` and ``packs/`` that neither objects nor packs can have."""
+    generations: list[int] = field(default_factory=list)
+    """Damaged generations of the catalog. No finding: nothing is lost, and they are made again from the journal."""
 
     @property
     def ok(self) -> bool:
@@ -61,6 +64,7 @@ class FsckReport:
             "bytes": self.bytes,
             "orphans": self.orphans,
             "foreign": self.foreign,
+            "generations": self.generations,
             "findings": [finding._asdict() for finding in self.findings],
         }
 
@@ -68,7 +72,8 @@ class FsckReport:
 def check_lake(repo: Repository, progress: Progress) -> FsckReport:
     """Look at every live object: present, of the recorded size, every byte as its digest says. Deletes nothing.
 
-    Damage is recorded by chunk where the lake can be written, and cleared where the bytes are right again.
+    Damage is recorded by chunk where the lake can be written, and cleared where the bytes are right again. A damaged
+    generation of the catalog goes out of use: what is asked next reads the journal.
     """
     report = FsckReport()
     stored = {location.handle: location.length for _, location in repo.store.list()}
@@ -88,6 +93,11 @@ def check_lake(repo: Repository, progress: Progress) -> FsckReport:
             repo.journal.clear_damage(record.digest)
     report.orphans = len(stored.keys() - needed)
     report.foreign = list(repo.store.foreign())
+    catalog = CatalogFolder(repo.root / "catalog")
+    for generation in catalog.damaged():
+        report.generations.append(generation.number)
+        if not repo.readonly:
+            catalog.discard(generation)
     progress.close()
     return report
 

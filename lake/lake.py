@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from lake import editing
 from lake.attributes import ImportReport, plan_annotations
@@ -39,6 +39,9 @@ from lake.tokens import Tokens
 from lake.transaction import Transaction
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
+
+if TYPE_CHECKING:
+    from lake.catalog.session import CatalogConnection
 
 __all__ = ["Lake", "PutReport"]
 
@@ -437,11 +440,15 @@ class Lake(LakeView):
         import pyarrow as pa
 
         wanted = pa.table({"sample": pa.array(sorted(names), pa.string())})
-        with self.catalog.connect(at=branch) as connection:
+
+        def question(connection: CatalogConnection) -> list[tuple[str, str]]:
             connection.register("wanted_samples", wanted)
             query = "SELECT DISTINCT path, sample FROM samples JOIN wanted_samples USING (sample)"
             found: list[tuple[str, str]] = connection.execute(query).fetchall()
-        return found
+            return found
+
+        with self.catalog.connect(at=branch) as connection:
+            return connection.asking(question)
 
     def _writable_directory(self, prefix: str) -> tuple[Tree, str]:
         tree, cleaned = self._writable(prefix)

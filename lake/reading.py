@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lake.answers import AnswerDesk, Question
+    from lake.catalog.session import CatalogConnection
     from lake.finding import Filters, RegionHit, TextHit
     from lake.runs import RunDesk
 
@@ -509,11 +510,15 @@ class LakeView(SpectraView, ArrayView):
         from lake.finding import Filters, find_region, find_text, region_in
 
         wanted = filters or Filters()
-        with self.catalog.connect() as connection:
+
+        def question(connection: CatalogConnection) -> list[RegionHit] | list[TextHit]:
             region = region_in(connection, terms[0]) if len(terms) == 1 else None
             if region is not None:
                 return find_region(connection, *region, wanted)
             return find_text(connection, terms, wanted)
+
+        with self.catalog.connect() as connection:
+            return connection.asking(question)
 
     # -- history ------------------------------------------------------------------------------------------------
     def branches(self) -> list[Branch]:

@@ -20,6 +20,8 @@ def fsck(arguments: argparse.Namespace) -> int:
         print(finding)
     for name in report.foreign:
         print(f"foreign: {name} is not an object's name")
+    for number in report.generations:
+        print(f"catalog: generation {number} is damaged: questions read the journal until the next one")
     orphans = f"; {report.orphans} stored files belong to no commit" if report.orphans else ""
     verdict = "sound" if report.ok else f"{len(report.findings)} are damaged or missing"
     print(f"{report.objects} objects, {human(report.bytes)} checked: {verdict}{orphans}")

@@ -24,10 +24,9 @@ from lake.catalog.session import CatalogConnection
 from lake.cli.completion import Vocabulary, complete, paths_below, read_vocabulary
 from lake.cli.messages import complain
 from lake.cli.output import table
-from lake.cli.sql import complain_of_query, deliver, format_for
+from lake.cli.sql import asked, complain_of_query, deliver, format_for
 from lake.errors import BadQuery, InvalidInput, LakeError, NotFound
 from lake.results.answers import AnswerFormat
-from lake.results.query import ask
 
 __all__ = ["Prompt", "PromptCompleter", "history_file"]
 
@@ -84,7 +83,7 @@ class Prompt:
             prompt_continuation=_NEXT,
             history=_history(),
             auto_suggest=AutoSuggestFromHistory(),
-            completer=PromptCompleter(self._connection.raw, self._vocabulary()),
+            completer=PromptCompleter(self._connection, self._vocabulary()),
             complete_while_typing=False,
             key_bindings=_key_bindings(),
         )
@@ -118,7 +117,7 @@ class Prompt:
 
     def _query(self, text: str) -> None:
         self._connection.refresh()
-        answer = ask(self._connection.raw, text, seconds=self._limits.seconds)
+        answer = asked(self._connection, text, {}, self._limits)
         output, self._output = self._output, None
         form = self._form
         if output is not None and Path(output).suffix:
@@ -189,7 +188,7 @@ class Prompt:
 class PromptCompleter(Completer):
     """`complete`, as prompt_toolkit asks for it. It has cursors of its own: a query may be half answered."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, vocabulary: Vocabulary) -> None:
+    def __init__(self, connection: CatalogConnection | duckdb.DuckDBPyConnection, vocabulary: Vocabulary) -> None:
         self._connection = connection
         self._vocabulary = vocabulary
 

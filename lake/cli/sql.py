@@ -8,21 +8,22 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from lake.catalog.limits import Limits
 from lake.cli.messages import complain
 from lake.cli.output import attributes, open_lake
-from lake.errors import BadQuery, InvalidInput, StorageError, Unreadable
+from lake.errors import BadQuery, InvalidInput, LakeError, StorageError, Unreadable
 from lake.transfer import replacing
 
 if TYPE_CHECKING:
+    from lake.catalog.session import CatalogConnection
     from lake.results.answers import AnswerFormat
     from lake.results.query import Answer
 
-__all__ = ["complain_of_query", "deliver", "format_for", "sql"]
+__all__ = ["asked", "complain_of_query", "deliver", "format_for", "sql"]
 
 _LONGEST = 10 << 20
 """Bytes of a query. Nobody writes a longer one; a data file given by mistake is."""
@@ -46,22 +47,31 @@ def sql(arguments: argparse.Namespace) -> int:
     if text is None and (arguments.output is not None or arguments.param):
         raise InvalidInput("-o and --param belong to a query: give one")
     with open_lake(arguments) as lk, lk.catalog.connect(at=arguments.at, limits=limits) as catalog:
-        # Else a mistyped view is looked for among the variables of this program.
-        catalog.raw.execute("SET python_enable_replacements = false")
         if text is None:
             from lake.cli.prompt import Prompt
 
             return Prompt(catalog, limits, form).run()
-        from lake.results.query import ask
-
         try:
-            answer = ask(catalog.raw, text, attributes(arguments.param), seconds=limits.seconds)
-            with contextlib.closing(answer):
+            with contextlib.closing(asked(catalog, text, attributes(arguments.param), limits)) as answer:
                 deliver(answer, form, arguments.output)
         except BadQuery as error:
+            if catalog.distrust(error):
+                raise StorageError("the catalog on disk is damaged, and out of use from now on: ask again") from None
             complain_of_query(error)
             return 1
     return 0
+
+
+def asked(catalog: CatalogConnection, text: str, parameters: Mapping[str, Any], limits: Limits) -> Answer:
+    """The answer of a query, as `lake.results.query.ask` gives it, whatever has happened to the generation on disk."""
+    from lake.results.query import ask
+
+    def question(catalog: CatalogConnection) -> Answer:
+        # Else a mistyped view is looked for among the variables of this program.
+        catalog.raw.execute("SET python_enable_replacements = false")
+        return ask(catalog.raw, text, parameters, seconds=limits.seconds)
+
+    return catalog.asking(question)
 
 
 def complain_of_query(error: BadQuery) -> None:
@@ -135,8 +145,13 @@ def deliver(answer: Answer, form: AnswerFormat, output: str | None) -> int:
     if terminal and form in BINARY:
         raise InvalidInput(f"{form} is binary and standard output is a terminal: write it to a file with -o FILE")
     sys.stdout.flush()
-    rows = write_answer(answer, form, sys.stdout.buffer, shutil.get_terminal_size().columns if terminal else None)
-    sys.stdout.buffer.flush()
+    try:
+        rows = write_answer(answer, form, sys.stdout.buffer, shutil.get_terminal_size().columns if terminal else None)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if isinstance(error, (LakeError, BrokenPipeError)):
+            raise
+        raise StorageError(f"cannot write the answer to standard output: {error.strerror or error}") from error
     return rows
 
 

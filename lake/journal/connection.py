@@ -249,7 +249,7 @@ class Database:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
-            raise NotALake(f"{self.path} is not the journal of a lake")
+            raise NotALake(f"{self.path} is not the journal of a lake: restore it from a copy of the lake")
         if version > VERSION:
             raise UnsupportedVersion(
                 f"{self.path} has version {version}, this software knows {VERSION}: use a newer regionlake"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import duckdb
@@ -95,7 +96,13 @@ def ask(
         reader.close()
         watch.close()
 
-    return Answer(columns, schema, batches, close)
+    try:
+        # Most errors show here, before anybody has passed anything on.
+        first = next(batches, None)
+    except BaseException:
+        close()
+        raise
+    return Answer(columns, schema, batches if first is None else chain([first], batches), close)
 
 
 def _start(

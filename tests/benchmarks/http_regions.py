@@ -11,13 +11,14 @@ regions are what samtools counts; that it writes nothing is to its advantage.
 from __future__ import annotations
 
 import base64
-import http.client
 import itertools
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -26,7 +27,7 @@ import pysam
 
 import lake
 from tests.benchmarks.htsget_tickets import queries
-from tests.benchmarks.http_load import Service, serving
+from tests.benchmarks.http_load import serving
 from tests.benchmarks.measuring import Contestant, Figure, arguments_of, interleave, present, scratch
 
 __all__ = ["main"]
@@ -49,10 +50,11 @@ def main(argv: Sequence[str] | None = None) -> list[Figure]:
             samtools = _Samtools(f"{service.base}/files/{quote(path)}", [_region(each) for each in asked], folder)
 
             def download() -> None:
-                client = _Client(service)
                 # What means nothing to the server makes it another question, whose ticket is not at hand.
                 ticket = f"/reads/{quote(path)}?format=BAM&turn={next(turns)}"
-                answers[:] = [client.region(f"{ticket}&{each}") for each in asked]
+                with closing(HTTPConnection(urlsplit(service.base).netloc)) as connection:
+                    client = _Client(service.base, connection)
+                    answers[:] = [client.region(f"{ticket}&{each}") for each in asked]
 
             tickets, each, together = interleave(
                 [
@@ -76,9 +78,9 @@ def main(argv: Sequence[str] | None = None) -> list[Figure]:
 class _Client:
     """Fetches what tickets name, over one connection."""
 
-    def __init__(self, service: Service) -> None:
-        self._base = service.base
-        self._connection = http.client.HTTPConnection(urlsplit(service.base).netloc)
+    def __init__(self, base: str, connection: HTTPConnection) -> None:
+        self._base = base
+        self._connection = connection
 
     def region(self, target: str) -> bytes:
         ticket = json.loads(self._get(target))["htsget"]

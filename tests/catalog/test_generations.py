@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from blake3 import blake3
 
-from lake.catalog import generations
+from lake.catalog import building, generations
 from lake.catalog.generations import CatalogFolder, DatabaseFile, Generation
 from lake.catalog.reach import Reach
-from lake.errors import FormatError, StorageError
+from lake.catalog.session import CatalogConnection
+from lake.errors import BadQuery, FormatError, StorageError
 from lake.formats.facts.kinds import FACT_KINDS
 from lake.lake import Lake
 from tests.catalog.conftest import Put
@@ -108,6 +110,58 @@ def test_damage_in_a_large_file_ends_with_the_next_publishing(
         flip(path, offset)
     full.catalog.publish(force=True)
     check(full)
+
+
+@pytest.mark.parametrize(("role", "left"), [("core", 1), ("segment", None)])
+def test_a_question_that_meets_damage_is_asked_again(
+    full: Lake, role: str, left: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "_HASHED", 0)
+    monkeypatch.setattr(building, "_GROWTH", 0)
+    shared = published(full)["segment"]
+    full.catalog.publish(force=True)
+    # The generation before has another core and this segment.
+    with full.catalog.connect() as held:
+        last = held.generation
+        path = published(full)["core"] if role == "core" else shared
+        path.chmod(0o600)
+        path.write_bytes(bytes(path.stat().st_size))
+        error = BadQuery("Corrupt database file: computed checksum 1 does not match stored checksum 2")
+        assert not held.distrust(BadQuery("Binder Error: no such column"))
+
+        def question(connection: CatalogConnection) -> int:
+            if connection.generation == last:
+                raise error
+            return len(connection.sql("FROM files").fetchall())
+
+        assert held.asking(question) == len(full.ls("", recursive=True))
+        assert (held.generation.number if held.generation is not None else None) == left
+        check(full, held)
+    check(full)
+    full.catalog.publish(force=True)
+    assert generation_of(full) is not None
+    check(full)
+
+
+def test_a_check_of_the_lake_finds_damage(full: Lake) -> None:
+    assert full.fsck().generations == []
+    middle(published(full)["segment"])
+    report = full.fsck()
+    assert (report.generations, report.ok) == ([1], True)
+    assert full.fsck().generations == []
+    check(full)
+
+
+def test_an_error_without_damage_stays_one(full: Lake) -> None:
+    with full.catalog.connect() as held:
+
+        def question(connection: CatalogConnection) -> None:
+            connection.execute("FROM read_csv('/no/such/file.csv')")
+
+        with pytest.raises(duckdb.IOException):
+            held.asking(question)
+        assert held.generation is not None
+    assert generation_of(full) is not None
 
 
 def test_a_generation_of_another_journal(full: Lake, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lake.catalog import building
-from lake.facts import load_facts
+from lake.facts import load_facts, pack_facts
 from lake.formats.facts.kinds import FACT_KINDS
 from lake.lake import Lake
 from tests.catalog.conftest import Put
@@ -127,6 +128,36 @@ def test_facts_that_are_renewed_replace_the_old_ones(lk: Lake, bams: Path, monke
     check(lk)
 
 
+def test_facts_without_rows_replace_those_with_some(lk: Lake, bams: Path) -> None:
+    lk.put([bams / "a.bam", bams / "a.bam.bai"])
+    lk.catalog.publish(force=True)
+    digest = lk.stat("a.bam").digest
+    assert digest is not None
+    kept = next(found for found in lk.repo.journal.artifacts(digest) if found.kind == "facts.chunks")
+    none = pack_facts(FACT_KINDS["chunks"].schema.empty_table())
+    lk.repo.journal.add_artifacts([replace(kept, body=none, target=None)], [])
+    check(lk)
+    lk.catalog.publish(force=True)
+    check(lk)
+
+
+@pytest.mark.parametrize("publish", [False, True])
+def test_commits_of_every_branch_show_at_once(lk: Lake, put: Put, publish: bool) -> None:
+    first = put("a.txt", "one")
+    lk.tag("v1")
+    lk.branch("exp")
+    if publish:
+        lk.catalog.publish(force=True)
+    lk.sql("FROM commits").fetchall()
+    second = put("@exp/b.txt", "two")
+    if publish:
+        lk.catalog.publish(force=True)
+    assert lk.sql("SELECT seq, branch FROM commits ORDER BY seq").fetchall() == [(first, "main"), (second, "exp")]
+    for ref in ("v1", str(first)):
+        with lk.catalog.connect(at=ref) as past:
+            assert past.sql("SELECT seq FROM commits").fetchall() == [(first,)]
+
+
 def test_facts_are_those_that_the_file_tells(lk: Lake, bams: Path) -> None:
     lk.put([bams / "a.bam", bams / "a.bam.bai"])
     for kind, table in lk.facts("a.bam").items():
@@ -143,6 +174,7 @@ ATTRIBUTES = {
     "whole": 3,
     "negative": -(2**63),
     "large": 2**63,
+    "larger": -(10**30),
     "real": 0.1,
     "round": 1.0,
     "tiny": 5e-324,

@@ -106,7 +106,8 @@ def _chunk_rows(record: ObjectRecord, facts: Iterable[Row]) -> Iterable[Row]:
 
 
 def _commits(lk: Lake, ref: str) -> Iterable[Commit]:
-    upto = lk.repo.journal.resolve(ref).seq
+    view = lk.repo.journal.resolve(ref)
+    upto = view.seq if view.name is None else lk.repo.journal.tip().seq
     seen = {commit.seq: commit for branch in lk.branches() for commit in lk.log(ref=branch.name)}
     return [commit for commit in seen.values() if commit.seq <= upto]
 

@@ -17,6 +17,7 @@ import pytest
 from blake3 import blake3
 from pyarrow import parquet
 
+from lake.catalog import generations
 from lake.errors import BadQuery, Unsupported
 from lake.results.answers import AnswerFormat, write_answer
 from lake.results.cell_text import json_cells, plain_cells
@@ -101,6 +102,40 @@ def test_the_past(filled: Run) -> None:
     for ref in ("v1", "main~1", "1"):
         assert filled("sql", count, "--at", ref, "--format", "csv").works().lines[1] == "6"
     assert "v9" in filled("sql", count, "--at", "v9").fails()
+
+
+def damage(root: Path) -> None:
+    """Harm the blocks of every segment, as a disk would."""
+    for path in (root / "catalog").glob("facts-*.duckdb"):
+        path.chmod(0o600)
+        with path.open("r+b") as file:
+            for offset in range(3 * 4096 + 100, path.stat().st_size, 4096):
+                file.seek(offset)
+                file.write(b"\xff\x00\xff\x00")
+
+
+def test_damage_in_a_large_generation_is_met_by_a_query(
+    filled: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "_HASHED", 0)
+    query = "SELECT path, sum(length) AS bytes FROM files JOIN chunks USING (digest) GROUP BY path ORDER BY path"
+    whole = filled("sql", query, "--format", "csv").works().lines
+    filled("catalog", "publish").works()
+    damage(root)
+    assert filled("sql", query, "--format", "csv").works().lines == whole
+    assert not list((root / "catalog").glob("generation-*.json"))
+    filled("catalog", "publish").works()
+    damage(root)
+    assert "noise" in filled("find", "noise").works().text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_output_that_cannot_be_written(filled: Run, root: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [LAKE, "-C", str(root), "sql", "FROM files", "--format", "csv"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "lake: error: cannot write the answer to standard output: No space left on device\n"
 
 
 def test_mistakes_show_their_place(filled: Run) -> None:

@@ -177,7 +177,9 @@ def _bam(files: Path, sample: Sample) -> Path:
     return path
 
 
-def _read(header: pysam.AlignmentHeader, name: str, contig: str, at: int, source: random.Random) -> pysam.AlignedSegment:
+def _read(
+    header: pysam.AlignmentHeader, name: str, contig: str, at: int, source: random.Random
+) -> pysam.AlignedSegment:
     read = pysam.AlignedSegment(header)
     read.query_name, read.reference_name, read.reference_start = name, contig, at
     read.flag, read.mapping_quality, read.cigarstring = source.choice((0, 16)), 60, f"{READ}M"
@@ -202,9 +204,8 @@ def _vcf(path: Path, samples: Sequence[str], programs: str, *, frequencies: bool
             ref, alt = source.sample("ACGT", 2)
             extra = f";AF={source.randrange(1, 100) / 100}" if frequencies else ""
             genotypes = "\t".join(source.choice(("0/0", "0/1", "1/1")) for _ in samples)
-            lines.append(
-                f"{contig}\t{position + 1}\t.\t{ref}\t{alt}\t50\tPASS\tDP={source.randrange(20, 60)}{extra}\tGT\t{genotypes}\n"
-            )
+            info = f"DP={source.randrange(20, 60)}{extra}"
+            lines.append(f"{contig}\t{position + 1}\t.\t{ref}\t{alt}\t50\tPASS\t{info}\tGT\t{genotypes}\n")
     path.write_bytes(block("".join(lines).encode(), level=0) + EOF)
 
 
@@ -212,8 +213,7 @@ def _fasta() -> str:
     source = random.Random("panel")
     lengths = {"BRCA1_exon10": 3426, "BRCA2_exon11": 4932, "TP53_exon5": 184}
     return "".join(
-        f">{name}\n"
-        + "".join(f"{bases[at : at + 60]}\n" for at in range(0, length, 60))
+        f">{name}\n" + "".join(f"{bases[at : at + 60]}\n" for at in range(0, length, 60))
         for name, length in lengths.items()
         for bases in ["".join(source.choices("ACGT", k=length))]
     )

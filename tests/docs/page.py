@@ -62,10 +62,12 @@ def described_views(lk: Lake) -> str:
     tables = []
     views = """SELECT view_name, comment FROM duckdb_views()
                WHERE NOT internal AND schema_name = 'main' ORDER BY view_name"""
-    columns = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    columns = """SELECT column_name, data_type, comment FROM duckdb_columns()
+                 WHERE table_name = ? AND schema_name = 'main' AND database_name = current_database()
+                 ORDER BY column_index"""
     with lk.catalog.connect() as catalog:
         for view, summary in catalog.execute(views).fetchall():
-            rows = catalog.execute(f"{columns}", [view]).fetchall()
+            rows = catalog.execute(columns, [view]).fetchall()
             lines = [f"| {name} | {kind} | {comment} |\n" for name, kind, comment in rows]
             tables.append(f"\n### {view}\n\n{summary}\n\n| column | type | meaning |\n|---|---|---|\n{''.join(lines)}")
     return "".join(tables) + "\n"

@@ -63,5 +63,5 @@ def test_below_a_prefix_of_another_application_tickets_are_found_as_well(lk: Lak
     outer = FastAPI()
     outer.mount("/lake", create_app({"root": lk.root, "open": True}))
     assert ask(outer, "GET", "/lake/reads/service-info").json()["type"]["artifact"] == "reads"
-    assert ask(outer, "GET", "/lake/reads/no/such/file").json()["htsget"]["error"] == "NotFound"
+    assert ask(outer, "GET", "/lake/reads/no/such/file").json()["error"] == "NotFound"
     assert ask(outer, "GET", "/reads/no/such/file").json() == {"detail": "Not Found"}

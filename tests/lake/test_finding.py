@@ -83,6 +83,15 @@ def test_a_file_that_only_declares_the_contig_cannot_tell(cohort: Lake) -> None:
     assert "ref/ref.fa" not in _regions(cohort, "chr7:4001-4100")
 
 
+def test_a_file_of_which_only_the_index_names_contigs(cohort: Lake, tmp_path: Path) -> None:
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("chr7\t100\t200\nchr9\t5\t9\n")
+    pysam.tabix_index(str(bed), preset="bed")
+    cohort.put([tmp_path / "peaks.bed.gz", tmp_path / "peaks.bed.gz.tbi"], "peaks")
+    assert "peaks/peaks.bed.gz" in _regions(cohort, "7:150-160")
+    assert set(_regions(cohort, "chr9")) == {"peaks/peaks.bed.gz"}
+
+
 def test_filters(cohort: Lake) -> None:
     assert set(_regions(cohort, "chr7", samples=("NA2",))) == {"runs/s2.bam", "runs/s3.bam"}
     assert set(_regions(cohort, "chr7", samples=("NA1", "NA2"), formats=("bam",))) == {
