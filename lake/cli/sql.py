@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -48,13 +49,16 @@ def sql(arguments: argparse.Namespace) -> int:
     with open_lake(arguments) as lk, lk.catalog.connect(at=arguments.at, limits=limits) as catalog:
         # Else a mistyped view is looked for among the variables of this program.
         catalog.raw.execute("SET python_enable_replacements = false")
+        points = partial(lk.points, ref=arguments.at)
         if text is None:
             from lake.cli.prompt import Prompt
 
-            return Prompt(catalog, limits, form).run()
+            return Prompt(catalog, limits, form, points).run()
         from lake.cli.query import ask
+        from lake.peak_calls import bind_peaks
 
         try:
+            text = bind_peaks(text, points, catalog.raw.register)
             answer = ask(catalog.raw, text, attributes(arguments.param), seconds=limits.seconds)
             with contextlib.closing(answer):
                 deliver(answer, form, arguments.output)
