@@ -105,6 +105,9 @@ def detect(head: bytes, name: str = "", *, size: int | None = None) -> Detected:
     elif ended and whole:
         expected = _SUFFIXES.get(suffix, ("empty",))[0]
         return Detected(expected if expected in TEXTUAL else "empty", container)
+    elif container == "bzip2" and (expected := _SUFFIXES.get(suffix, ("",))[0]) in TEXTUAL:
+        # The first block may be longer than the head, and none of it is known before its end.
+        return Detected(expected, container)
     return Detected("bzip2" if container == "bzip2" else "gzip", container)
 
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from lake.artifacts import build_index, find_index, keep_artifact
 from lake.errors import InvalidRegion, Unsupported
-from lake.formats.arrays.array_file import compile_pieces, dropped_axes
+from lake.formats.arrays.array_file import compile_pieces
 from lake.formats.arrays.array_format import ArrayFormat
 from lake.formats.arrays.byte_ranges import ChunkRange, chunk_ranges
 from lake.formats.arrays.chunk_table import ChunkTable
 from lake.formats.arrays.hdf5 import find, open_hdf5
-from lake.formats.arrays.indexing import bounded, read_axes
+from lake.formats.arrays.indexing import Bounds, bounded, read_axes
 from lake.formats.arrays.pieces import Part, Piece, SparsePart, refuse_outside
 from lake.formats.arrays.query import PathTerm, parse_region_terms
 from lake.formats.arrays.references import make_references
@@ -48,7 +48,7 @@ def read_array(reader: ObjectReader, regions: Sequence[str], path: str) -> npt.N
     """
     _check_format(reader, path)
     with open_hdf5(reader) as file:
-        piece = _only(file, compile_pieces(file, regions), regions)
+        piece, bounds = _only(file, compile_pieces(file, regions), regions)
         if isinstance(piece, SparsePart):
             return _dense(find(file, piece.path), piece)
         dataset = find(file, piece.path)
@@ -56,18 +56,18 @@ def read_array(reader: ObjectReader, regions: Sequence[str], path: str) -> npt.N
         if bounded(piece.axes, dataset.dtype.itemsize, piece.path) > _IN_MEMORY:
             raise Unsupported(f"{piece.path} would take more than 4 GiB of memory: ask for smaller regions")
         values = read_axes(dataset, piece.axes, piece.fields)
-        return values[dropped_axes(regions, piece.path, values.ndim)]
+        return np.asarray(values[bounds.dropped(values.ndim)]) if bounds is not None else values
 
 
-def _only(file: Any, pieces: Sequence[Piece], regions: Sequence[str]) -> Part | SparsePart:
-    """The array that was asked for: the one that is named, where others come along."""
+def _only(file: Any, pieces: Sequence[Piece], regions: Sequence[str]) -> tuple[Part | SparsePart, Bounds | None]:
+    """The array that was asked for, and its brackets: the one that is named, where others come along."""
     terms = [term for region in regions for term in parse_region_terms(region)]
-    named = [_place(file, term.path) for term in terms if isinstance(term, PathTerm)]
+    named = {_place(file, term.path): term.bounds for term in terms if isinstance(term, PathTerm)}
     arrays = [piece for piece in pieces if isinstance(piece, Part | SparsePart)]
-    found = [piece for piece in arrays if not named or any(piece.path == path for path in named)]
+    found = [piece for piece in arrays if not named or piece.path in named]
     if len(found) != 1:
         raise InvalidRegion(f"{';'.join(regions)!r} selects {len(found)} arrays: name one, as /PATH[START:STOP]")
-    return found[0]
+    return found[0], named.get(found[0].path)
 
 
 def _place(file: Any, path: str) -> str:

@@ -23,7 +23,7 @@ from lake.errors import (
 )
 from lake.formats.base import ColumnFormat, RegionFormat, StrictFormat
 from lake.formats.compression.bgzf import check_chain
-from lake.formats.facts.sources import fact_source
+from lake.formats.facts.sources import WHEN_ASKED, fact_source
 from lake.formats.reader import ByteReader
 from lake.formats.registry import COMPANION_ONLY, companion, get_format, region_format
 from lake.formats.sniffing import suffix_problem
@@ -342,7 +342,8 @@ class Intake:
 
     def _describe(self, group: list[_Taken]) -> None:
         """Keep the facts of what is new, and say which references are missing."""
-        wanted = [taken for taken in group if taken.item.new and fact_source(taken.format)]
+        fresh = [taken for taken in group if taken.item.new and taken.format not in WHEN_ASKED]
+        wanted = [taken for taken in fresh if fact_source(taken.format)]
         if not wanted:
             return
         from lake.description import describe

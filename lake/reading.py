@@ -484,7 +484,8 @@ class LakeView(SpectraView, ArrayView):
     ) -> duckdb.DuckDBPyRelation:
         """Ask the catalog: one reading query, answered by a DuckDB relation (``.df()``, ``.pl()``, ``.fetchall()``).
 
-        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views.
+        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views. The table function
+        ``peaks('runs/*.mzML')`` gives all points of runs, see `points`.
 
         Args:
             query: SQL of DuckDB. Names of Python variables that hold Arrow or data frames can be used as tables.
@@ -494,7 +495,11 @@ class LakeView(SpectraView, ArrayView):
         Raises:
             BadQuery: DuckDB cannot make sense of it, or it does more than read.
         """
-        return self.catalog.sql(query, params, tables)
+        from lake.peak_calls import bind_peaks
+
+        found: dict[str, Any] = {}
+        bound = bind_peaks(query, self.points, found.__setitem__)
+        return self.catalog.sql(bound, params, found | tables)
 
     def find(self, *terms: str, filters: Filters | None = None) -> list[RegionHit] | list[TextHit]:
         """Files that cover a region, or in which all words occur somewhere; sorted by path.

@@ -108,6 +108,8 @@ def write_slice(answer: Slice, destination: Path, *, index: bool) -> None:
     """
     if answer.media_type == _ARCHIVE and destination.suffix.lower() in _OF_PAIRS:
         _write_pair(answer, destination)
+        if index:
+            raise Unsupported(f"{destination}: its format has no index")
         return
     head = b""
     with replacing(destination) as descriptor:

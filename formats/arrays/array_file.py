@@ -22,7 +22,7 @@ from lake.formats.reader import ByteReader
 from lake.formats.region import EVERYTHING, Region
 from lake.segments import Plan, Span, Stream
 
-__all__ = ["ArrayFile", "compile_pieces", "dropped_axes", "query_text"]
+__all__ = ["ArrayFile", "compile_pieces", "query_text"]
 
 _PIECE = 1 << 20
 
@@ -57,15 +57,6 @@ def compile_pieces(file: Any, regions: Sequence[str]) -> list[Piece]:
         pieces = list(tenx.TenxPieces(file, united.layout, united.axes).all())
         return _below(pieces, paths, [], region)
     return list(DimensionPieces(file, united.axes, paths, region).all())
-
-
-def dropped_axes(regions: Sequence[str], path: str, axes: int) -> tuple[slice | int, ...]:
-    """What to index the answer for a dataset with, so that axes given as one place are gone."""
-    for region in regions:
-        for term in parse_region_terms(region):
-            if isinstance(term, PathTerm) and term.path == path and term.bounds is not None:
-                return term.bounds.dropped(axes)
-    return (slice(None),) * axes
 
 
 class _Chosen(NamedTuple):

@@ -231,8 +231,10 @@ def _copy_attribute(source: Any, target: Any, name: str) -> None:
     if old.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         return
     values = np.empty(old.shape, old.dtype)
-    old.read(values, mtype=old.get_type())
-    new.write(values, mtype=old.get_type())
+    # Of objects in memory h5py has to make the type itself; of plain bytes the file's own changes nothing.
+    kind = None if old.dtype.hasobject else old.get_type()
+    old.read(values, mtype=kind)
+    new.write(values, mtype=kind)
 
 
 def _refers(dtype: np.dtype[Any]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,10 +26,15 @@ __all__ = [
 ]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAP = b"GCOL\x01"
+_HEAP_OBJECT = struct.Struct("<HH4xQ")
+"""Index, references, bytes of an object of a global heap in a file with lengths of 8 bytes, as all are."""
 _LAST_START = 1 << 26
 _MOST_LINKS = 32
 """Symbolic links that one path may go through."""
 _MOST_ATTRIBUTES = 1 << 16
+_MOST_VALUES = 1 << 24
+"""Values of one attribute."""
 _MOST_OBJECTS = 1_000_000
 _DEEPEST = 200
 
@@ -107,12 +114,32 @@ class _ReaderFile(SeekableFile):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         try:
             data = self._reader.read(self._position, len(buffer))
+            if data.startswith(_HEAP):
+                _check_heap(data, self._position)
         except LakeError as error:
             self.failure = error
             raise
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+
+def _check_heap(data: bytes, offset: int) -> None:
+    """Refuse a global heap whose objects do not fit into it: the library goes round in circles over an empty one.
+
+    Global heaps hold text of variable length (HDF5 file format specification 3.0, section III.E).
+
+    Raises:
+        FormatError: such a heap.
+    """
+    size = int.from_bytes(data[8:16], "little")
+    at = 16
+    while at + 16 <= min(size, len(data)):
+        index, _, length = _HEAP_OBJECT.unpack_from(data, at)
+        step = 16 + (length + 7) // 8 * 8 if index else length
+        if step == 0 or at + step > size:
+            raise FormatError(f"the text that is kept at byte {offset} of the HDF5 file is damaged")
+        at += step
 
 
 @contextlib.contextmanager
@@ -137,7 +164,17 @@ def open_hdf5(reader: ByteReader) -> Iterator[Any]:
             yield file
     except LakeError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, ArithmeticError, MemoryError, SystemError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+        MemoryError,
+        SystemError,
+    ) as error:
         if source.failure is not None:
             raise source.failure from None
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -233,4 +270,11 @@ def attributes_of(thing: Any) -> dict[str, Any]:
 
     if h5py.h5o.get_info(thing.id).num_attrs > _MOST_ATTRIBUTES:
         raise FormatError(f"{thing.name} states more attributes than there can be: it is damaged")
-    return {name: thing.attrs[name] for name in thing.attrs}
+    found = {}
+    for name in thing.attrs:
+        shape = thing.attrs.get_id(name).shape
+        # The library would go through all of what a damaged header states, which may take forever.
+        if shape is not None and math.prod(shape) > _MOST_VALUES:
+            raise FormatError(f"the attribute {name!r} of {thing.name} states {math.prod(shape)} values: it is damaged")
+        found[name] = thing.attrs[name]
+    return found

@@ -161,7 +161,7 @@ def _dtype(dtype: np.dtype[Any], path: str) -> Any:
 
 
 def _fill(dataset: Any, *, missing: bool) -> Any:
-    """What chunks that were never written hold. xarray takes it for the mark of missing values: told only where one is."""
+    """What chunks hold that were never written, if any were not: xarray takes it for the mark of missing values."""
     if not missing and "_FillValue" not in dataset.attrs:
         return None
     dtype = dataset.dtype

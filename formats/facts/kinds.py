@@ -166,7 +166,9 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("high_mz", _REAL, "m/z", "greatest highest observed m/z"),
                 Column("ms_levels", _TEXT, "", "MS levels that occur, ascending, joined by commas"),
                 Column("polarities", _TEXT, "", "polarities that occur: +, - or +,-"),
-                Column("own_index_ok", pa.bool_(), "", "whether the index in the file is right; null where it has none"),
+                Column(
+                    "own_index_ok", pa.bool_(), "", "whether the index in the file is right; null where it has none"
+                ),
             ),
         ),
         FactKind(
@@ -234,6 +236,41 @@ FACT_KINDS: dict[str, FactKind] = {
                 Column("encoding_type", _TEXT, "", "attribute encoding-type of AnnData"),
                 Column("size", _BIG, "bytes", "bytes in memory"),
                 Column("stored", _BIG, "bytes", "bytes in the file"),
+            ),
+        ),
+        FactKind(
+            "tables",
+            "tables in everyday formats: CSV, TSV, Parquet, JSON",
+            (
+                Column("rows", _BIG, "rows", "Parquet: footer; others: counted; null where that would be dear"),
+                Column("columns", _BIG, "columns", "Parquet: footer; CSV, TSV: widest of the first rows; JSON: keys"),
+                Column("column_names", pa.list_(_TEXT), "", "null without a header, or of more than 10,000 columns"),
+                Column(
+                    "column_types", pa.list_(_TEXT), "", "Parquet: as Arrow writes them; CSV, TSV: by the first rows"
+                ),
+                Column("delimiter", _TEXT, "", "CSV: found; TSV: a tab"),
+            ),
+        ),
+        FactKind(
+            "documents",
+            "what stands at the top of a JSON file",
+            (
+                Column("kind", _TEXT, "", "object, array, string, number, boolean, null; lines: a value on each line"),
+                Column("items", _BIG, "items", "keys, elements or lines; null of more than 4 MiB of text"),
+            ),
+        ),
+        FactKind(
+            "images",
+            "pages of a picture",
+            (
+                Column("width", _BIG, "pixels", "TIFF ImageWidth; PNG IHDR; JPEG frame header"),
+                Column("height", _BIG, "pixels", "TIFF ImageLength; PNG IHDR; JPEG frame header"),
+                Column("bits", _INT, "bits", "of a sample: TIFF BitsPerSample; PNG IHDR; JPEG frame header"),
+                Column(
+                    "samples", _INT, "samples", "of a pixel: TIFF SamplesPerPixel; PNG colour type; JPEG components"
+                ),
+                Column("compression", _TEXT, "", "TIFF Compression; PNG: deflate; JPEG: JPEG"),
+                Column("reduced", pa.bool_(), "", "TIFF NewSubfileType: a smaller version of another page"),
             ),
         ),
     )

@@ -15,18 +15,25 @@ from lake.formats.reader import ByteReader
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SOURCES", "FactSource", "IndexFile", "fact_source"]
+__all__ = ["SOURCES", "WHEN_ASKED", "FactSource", "IndexFile", "fact_source"]
 
 SOURCES: dict[str, str] = {
     "BAM": "lake.formats.facts.alignments:BAM_FACTS",
     "BCF": "lake.formats.facts.variants:BCF_FACTS",
     "BED": "lake.formats.facts.features:FEATURE_FACTS",
     "CRAM": "lake.formats.facts.alignments:CRAM_FACTS",
+    "CSV": "lake.formats.facts.tables:CSV_FACTS",
     "FASTA": "lake.formats.facts.sequences:FASTA_FACTS",
     "GFF3": "lake.formats.facts.features:FEATURE_FACTS",
     "GTF": "lake.formats.facts.features:FEATURE_FACTS",
     "HDF5": "lake.formats.facts.arrays:ARRAY_FACTS",
+    "JPEG": "lake.formats.facts.images:JPEG_FACTS",
+    "JSON": "lake.formats.facts.tables:JSON_FACTS",
+    "PNG": "lake.formats.facts.images:PNG_FACTS",
+    "Parquet": "lake.formats.facts.tables:PARQUET_FACTS",
     "SAM": "lake.formats.facts.alignments:SAM_FACTS",
+    "TIFF": "lake.formats.facts.images:TIFF_FACTS",
+    "TSV": "lake.formats.facts.tables:TSV_FACTS",
     "VCF": "lake.formats.facts.variants:VCF_FACTS",
     "h5ad": "lake.formats.facts.arrays:ARRAY_FACTS",
     "MGF": "lake.formats.facts.spectra:SPECTRA_FACTS",
@@ -37,6 +44,10 @@ SOURCES: dict[str, str] = {
     "netCDF": "lake.formats.facts.arrays:ARRAY_FACTS",
 }
 """Where the facts of a format come from, ``module:attribute``, by the name that detection gives."""
+
+WHEN_ASKED = frozenset(("CSV", "JPEG", "JSON", "PNG", "TSV"))
+"""Formats whose facts are made when they are first asked for: their files are many and small, and storing one takes
+less time than describing it."""
 
 
 class IndexFile(NamedTuple):

@@ -22,7 +22,7 @@ from lake.formats.reader import ByteReader
 from lake.formats.region import EVERYTHING, Region
 from lake.formats.spectra.arrays import MZ
 from lake.formats.spectra.content import compression_of
-from lake.formats.spectra.imzml_pair import CHECKSUMS, UUID_SIZE, Identity, check_ibd, read_identity
+from lake.formats.spectra.imzml_pair import UUID_SIZE, Identity, check_ibd, read_identity
 from lake.formats.spectra.mzml import scan_mzml
 from lake.formats.spectra.query import parse_query
 from lake.formats.spectra.rewriting import read_exactly, rewrite
@@ -128,7 +128,7 @@ class _Pair:
         """The ZIP, in pieces."""
         identity = _identity(self.reader, self.run)
         own = uuid5(UUID(bytes=identity.uuid), self.query)
-        hashers = {name: hashlib.new(name, usedforsecurity=False) for name in CHECKSUMS.values()}
+        hashers = {name: hashlib.new(name, usedforsecurity=False) for name in identity.checksums}
         sink = _Sink()
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
             for name, pieces, large in (
@@ -146,8 +146,7 @@ class _Pair:
 
     def _data(self, uuid: bytes) -> Iterator[bytes]:
         yield uuid
-        places = self._places
-        for start, stop in zip(places.starts.tolist(), (places.starts + places.lengths).tolist(), strict=True):
+        for start, stop in self._places.runs():
             for offset in range(start, stop, _PIECE):
                 yield read_exactly(self.ibd, offset, min(offset + _PIECE, stop))
 
@@ -195,6 +194,14 @@ class _Places:
     moved: dict[int, int]
     """The new offset of an array by its row in the table of arrays."""
 
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Bytes ``[start, stop)`` in turn; arrays that follow each other are one run."""
+        starts, stops = self.starts, self.starts + self.lengths
+        apart = np.flatnonzero(starts[1:] != stops[:-1]) + 1
+        first, last = [0, *apart.tolist()], [*(apart - 1).tolist(), len(starts) - 1]
+        if len(starts):
+            yield from zip(starts[first].tolist(), stops[last].tolist(), strict=True)
+
 
 def _places(spectra: SpectrumTable, rows: I64, size: int) -> _Places:
     arrays = spectra.arrays
@@ -205,14 +212,14 @@ def _places(spectra: SpectrumTable, rows: I64, size: int) -> _Places:
     starts, lengths = arrays.offset[taken], arrays.length[taken]
     if len(taken) and (starts.min() < 0 or lengths.min() < 0 or int((starts + lengths).max()) > size):
         raise FormatError(f"arrays lie behind the end of the .ibd, which has {size} bytes")
-    # Spectra of a continuous file share one array of m/z.
-    _, first, which = np.unique(np.stack((starts, lengths)), axis=1, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    kept = first[order]
+    # Spectra of a continuous file share one array of m/z: equal places come together, the first one of them first.
+    order = np.lexsort((lengths, starts))
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (np.diff(starts[order]) != 0) | (np.diff(lengths[order]) != 0)
+    kept = np.sort(order[new])
     ends = UUID_SIZE + lengths[kept].cumsum()
-    offsets = np.empty(len(order), np.int64)
-    offsets[order] = ends - lengths[kept]
-    moved = dict(zip(taken.tolist(), offsets[which.reshape(-1)].tolist(), strict=True))
+    offsets = (ends - lengths[kept])[np.searchsorted(kept, order[new])]
+    moved = dict(zip(taken[order].tolist(), offsets[new.cumsum() - 1].tolist(), strict=True))
     return _Places(starts[kept], lengths[kept], moved)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -13,30 +13,15 @@ from numpy.typing import NDArray
 
 from lake.errors import FormatError
 from lake.formats.spectra.native_ids import scan_number
-from lake.formats.spectra.tokens import (
-    ARRAY,
-    FAST,
-    GROUP,
-    PRECURSOR,
-    PRODUCT,
-    SELECTED_ION,
-    START,
-    USER,
-    Token,
-    general_tokens,
-    token_number,
-    unescaped,
-)
+from lake.formats.spectra.token_reader import Item, TokenReader, Tokens
+from lake.formats.spectra.tokens import ARRAY, PRECURSOR, PRODUCT, SELECTED_ION, START, Token, unescaped
 
-__all__ = ["Batch", "Item", "TokenReader", "cut_places", "read_items"]
+__all__ = ["Batch", "cut_places", "read_items"]
 
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Columns = dict[str, NDArray[Any]]
 _Read = Callable[[Token], float]
-
-_SAMPLE_HEAD, _SAMPLE_EVERY = 64, 499
-"""Of a file, the first elements and every so many-th after them are read by both readers of tokens."""
 
 _DTYPES = (1000519, 1000521, 1000522, 1000523, 1001479)
 _COMPRESSIONS = (1000574, 1000576, 1002312, 1002313, 1002314, 1002746, 1002747, 1002748, 1003780)
@@ -57,29 +42,21 @@ _CHROMATOGRAM_TYPES = frozenset((
 ))
 """Children of MS:1000626."""
 # fmt: on
-_MINUTES = frozenset((b"UO:0000031", b"MS:1000038"))
+_TIMES = {
+    b"UO:0000031": Decimal(60),
+    b"MS:1000038": Decimal(60),
+    b"UO:0000032": Decimal(3600),
+    b"UO:0000028": Decimal("0.001"),
+}
+"""Units of time in seconds, by accession; MS:1000038 is the minute of mzML 1.0."""
 _SECONDS = b"UO:0000010"
+_SELECTED_MZ, _TARGET_MZ, _OLD_MZ = 1000744, 1000827, 1000040
+_POSSIBLE_CHARGE = 1000633
 
 _ID = re.compile(rb"(?:^|\s)id=\"([^\"]*)\"")
 _POINTS = re.compile(rb"(?:^|\s)defaultArrayLength=\"\s*(\d{1,18})\s*\"")
 _OWN_POINTS = re.compile(rb"(?:^|\s)arrayLength=\"\s*(\d{1,18})\s*\"")
-_PARAM = b"<cvParam"
 _ARRAY_TAG = re.compile(rb"<binaryDataArray[\s>]")
-
-
-class Item(NamedTuple):
-    """One spectrum or chromatogram as it was found."""
-
-    offset: int
-    length: int
-    header: int
-    """Bytes ahead of its arrays."""
-    text: bytes
-    """The element without its base64."""
-    arrays: tuple[tuple[int, int], ...]
-    """Offset and length of each base64 text."""
-    cuts: tuple[int, ...]
-    """Where in the text they were."""
 
 
 class Batch(NamedTuple):
@@ -90,93 +67,6 @@ class Batch(NamedTuple):
     further: Columns
     counts: I64
     """Arrays of each element."""
-
-
-class Tokens(NamedTuple):
-    """Tokens of some elements, one after the other."""
-
-    flat: list[Token]
-    numbers: NDArray[np.int32]
-    """`token_number` of each."""
-    counts: I64
-    """How many each element has."""
-
-
-class TokenReader:
-    """Tokens of the elements of one file: fast where that gives what the general reader gives, else general."""
-
-    def __init__(self, groups: Mapping[bytes, Sequence[Token]], *, general: bool = False) -> None:
-        self._groups = groups
-        self._pattern: int = len(FAST) if general else 0
-        self._seen = 0
-        self._numbers = _Numbers()
-
-    @property
-    def general(self) -> bool:
-        """Whether no fast pattern fits the file."""
-        return self._pattern == len(FAST)
-
-    def read(self, items: Sequence[Item]) -> Tokens:
-        """Tokens of the elements, each beginning with that of its own tag."""
-        first = -self._seen % _SAMPLE_EVERY
-        sample = {*range(max(_SAMPLE_HEAD - self._seen, 0)), *range(first, len(items), _SAMPLE_EVERY)}
-        self._seen += len(items)
-        while self._pattern < len(FAST):
-            found = self._fast(items, sample)
-            if found is not None:
-                return found
-            self._pattern += 1
-        return self.numbered([general_tokens(item.text, self._groups) for item in items])
-
-    def numbered(self, per_item: Sequence[Sequence[Token]]) -> Tokens:
-        """Tokens that were read one element at a time."""
-        tokens = [token for some in per_item for token in some]
-        return Tokens(tokens, self._numbers_of(tokens), np.array(list(map(len, per_item)), np.int64))
-
-    def _fast(self, items: Sequence[Item], sample: Iterable[int]) -> Tokens | None:
-        text = b"\n".join([item.text for item in items])
-        tokens: list[Token] = FAST[self._pattern].findall(text)
-        numbers = self._numbers_of(tokens)
-        starts = np.flatnonzero(numbers == START)
-        if len(starts) != len(items) or (len(starts) and starts[0] != 0):
-            return None
-        bounds = [*starts.tolist(), len(tokens)]
-        again = set(np.flatnonzero(np.logical_or.reduceat((numbers == GROUP) | (numbers == USER), starts)).tolist())
-        params = np.add.reduceat(numbers > 0, starts)
-        if text.count(_PARAM) != int(params.sum()):
-            again.update(row for row, item in enumerate(items) if item.text.count(_PARAM) != params[row])
-            if len(again) > len(items) // 2:
-                return None
-        for row in sample:
-            if row < len(items) and row not in again:
-                expected = general_tokens(items[row].text, self._groups)
-                if not _same(tokens[bounds[row] : bounds[row + 1]], expected):
-                    return None
-        if not again:
-            return Tokens(tokens, numbers, np.diff(bounds))
-        return self.numbered(
-            [
-                general_tokens(items[row].text, self._groups) if row in again else tokens[bounds[row] : bounds[row + 1]]
-                for row in range(len(items))
-            ]
-        )
-
-    def _numbers_of(self, tokens: Sequence[Token]) -> NDArray[np.int32]:
-        return np.fromiter(map(self._numbers.__getitem__, [token[0] or token[3] for token in tokens]), np.int32)
-
-
-class _Numbers(dict[bytes, int]):
-    """`token_number` by accession or tag; as many are kept as a file can well need."""
-
-    def __missing__(self, key: bytes) -> int:
-        if len(self) > 1 << 16:
-            self.clear()
-        number = self[key] = token_number(key)
-        return number
-
-
-def _same(mine: Sequence[Token], expected: Sequence[Token]) -> bool:
-    return [token[:4] for token in mine] == [token[:4] for token in expected]
 
 
 class _Tokens:
@@ -265,10 +155,11 @@ def _real(token: Token) -> float:
 
 def _time(token: Token) -> float:
     """Seconds. Minutes are multiplied as decimals: 3.3389343 min are 200.336058 s, not 200.33605799999998."""
-    if token[2] not in _MINUTES:
+    scale = _TIMES.get(token[2])
+    if scale is None:
         return _real(token)
     try:
-        return float(Decimal(token[1].decode("ascii", "replace").strip()) * 60)
+        return float(Decimal(token[1].decode("ascii", "replace").strip()) * scale)
     except (InvalidOperation, ValueError):
         return np.nan
 
@@ -385,11 +276,16 @@ def _ions(found: _Tokens) -> Columns:
     def window(number: int) -> Any:
         return found.reals(number, where, found.precursor, precursors)[owner]
 
-    target = window(1000827)
+    target, mz = window(_TARGET_MZ), found.reals(_SELECTED_MZ, where, found.ion, count)
+    if (found.numbers == _OLD_MZ).any():
+        # What mzML 1.0 has in place of both.
+        old = found.reals(_OLD_MZ, found.context == PRECURSOR, found.precursor, precursors)[owner]
+        target = np.where(np.isnan(target), old, target)
+        mz = np.where(np.isnan(mz), found.reals(_OLD_MZ, found.context == SELECTED_ION, found.ion, count), mz)
     activation = found.accessions(_ACTIVATIONS, where, found.precursor, precursors)
-    return {
+    ions = {
         "row": found.row[found.ion_starts],
-        "precursor_mz": found.reals(1000744, where, found.ion, count),
+        "precursor_mz": mz,
         "precursor_charge": found.integers(1000041, where, found.ion, count, 0, np.int16),
         "precursor_intensity": found.reals(1000042, where, found.ion, count),
         "isolation_mz": target,
@@ -398,6 +294,21 @@ def _ions(found: _Tokens) -> Columns:
         "activation": activation[owner],
         "collision_energy": window(1000045),
     }
+    return _with_possible_charges(ions, found)
+
+
+def _with_possible_charges(ions: Columns, found: _Tokens) -> Columns:
+    """Behind an ion of which charges are but possible, a row for each of them."""
+    places = np.flatnonzero((found.numbers == _POSSIBLE_CHARGE) & found.in_precursor)
+    if not len(places):
+        return ions
+    charges = np.array([_real(found.tokens[place]) for place in places.tolist()])
+    known = (charges >= 1) & (charges <= np.iinfo(np.int16).max)
+    owners, charges = found.ion[places[known]], charges[known].astype(np.int16)
+    origin = np.concatenate((np.arange(len(found.ion_starts)), owners))
+    order = np.argsort(origin, kind="stable")
+    ions = ions | {"precursor_charge": np.concatenate((ions["precursor_charge"], charges))}
+    return {name: (values if name == "precursor_charge" else values[origin])[order] for name, values in ions.items()}
 
 
 def _first_rows(rows: I64) -> Bools:

@@ -163,9 +163,13 @@ NO_CHROMATOGRAMS = _no_chromatograms()
 """Of formats that have none."""
 
 
+_CONTROLS = str.maketrans("\0\1", "\ufffd\ufffd")
+"""Characters that no text of XML has either."""
+
+
 def decode_text(text: bytes) -> str:
     """A text of which nothing says the encoding: UTF-8, or Latin-1 where it cannot be that."""
     try:
-        return text.decode()
+        return text.decode().translate(_CONTROLS)
     except UnicodeDecodeError:
-        return text.decode("latin-1")
+        return text.decode("latin-1").translate(_CONTROLS)

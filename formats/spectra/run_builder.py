@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lake.formats.spectra.items import Batch, Item, TokenReader, read_items
+from lake.formats.spectra.items import Batch, read_items
 from lake.formats.spectra.table import (
     ArrayTable,
     ChromatogramTable,
@@ -19,6 +19,7 @@ from lake.formats.spectra.table import (
     RunTable,
     SpectrumTable,
 )
+from lake.formats.spectra.token_reader import Item, TokenReader
 from lake.formats.spectra.tokens import Token
 
 __all__ = ["RunBuilder"]

@@ -1,4 +1,4 @@
-"""What the formats of spectra other than mzML have in common: a pass makes the table, and that answers all queries."""
+"""What the formats of spectra have in common: a pass makes the table, and that answers all queries."""
 
 from __future__ import annotations
 

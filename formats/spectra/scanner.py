@@ -10,11 +10,12 @@ import re
 from typing import NamedTuple
 
 from lake.errors import FormatError
-from lake.formats.spectra.items import Item, TokenReader, cut_places
+from lake.formats.spectra.items import cut_places
 from lake.formats.spectra.mzml_head import MzmlHead, read_head
 from lake.formats.spectra.own_index import OwnIndex
 from lake.formats.spectra.run_builder import RunBuilder
 from lake.formats.spectra.table import Layout, ListSpan, RunTable
+from lake.formats.spectra.token_reader import Item, TokenReader
 
 __all__ = ["LARGEST_ITEM", "MzmlScanner", "tag_end"]
 

@@ -12,12 +12,12 @@ from xml.parsers import expat
 import numpy as np
 
 from lake.errors import FormatError
-from lake.formats.spectra.items import Item, TokenReader
 from lake.formats.spectra.mzml_head import MzmlHead, read_head
 from lake.formats.spectra.own_index import OwnIndex
 from lake.formats.spectra.run_builder import RunBuilder
 from lake.formats.spectra.scanner import tag_end
 from lake.formats.spectra.table import Layout, ListSpan, RunTable
+from lake.formats.spectra.token_reader import Item, TokenReader
 from lake.formats.spectra.tokens import Token, param_token, tag_token
 
 __all__ = ["difference", "scan_strictly"]

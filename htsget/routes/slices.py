@@ -12,6 +12,7 @@ from lake.htsget.spectrum_parts import segments_of_part, spectrum_part
 from lake.htsget.spectrum_tickets import SLICES
 from lake.htsget.state import Server, ServerOf
 from lake.segments import Literal, Span
+from lake.spectrum_exports import EXPORTS
 
 __all__ = ["router"]
 
@@ -19,16 +20,19 @@ router = APIRouter(tags=["data"])
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _ANSWERS: dict[int | str, dict[str, object]] = {
-    200: {
-        "description": "Whole BGZF blocks, whole CRAM containers, text, or spectra in the format of the ticket",
-        "content": _BYTES,
-    },
+    200: {"description": "Whole BGZF blocks, whole CRAM containers, or text", "content": _BYTES},
     206: {"description": "The ranges asked for, where the size is known", "content": _BYTES},
     304: {"description": "If-None-Match names these bytes"},
     403: {"description": "The signature is not good, or has expired"},
     404: {"description": "The object is gone"},
     412: {"description": "If-Match names other bytes"},
     416: {"description": "No range can be satisfied"},
+}
+_SPECTRA = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type, _ in EXPORTS.values()}
+_OF_SPECTRA: dict[int | str, dict[str, object]] = {
+    **_ANSWERS,
+    200: {"description": "Spectra in the format of the ticket", "content": _SPECTRA},
+    206: {"description": "The ranges asked for, where the size is known", "content": _SPECTRA},
 }
 
 
@@ -41,7 +45,9 @@ async def get_slice(token: str, request: Request, server: ServerOf) -> Response:
     return _sent(server, request, await server.run(segments_of, server.lake, piece), "application/octet-stream")
 
 
-@router.get(f"/{SLICES}/{{token}}", response_class=Response, responses=_ANSWERS, summary="Spectra, made when fetched")
+@router.get(
+    f"/{SLICES}/{{token}}", response_class=Response, responses=_OF_SPECTRA, summary="Spectra, made when fetched"
+)
 async def get_spectra(token: str, request: Request, server: ServerOf) -> Response:
     """Spectra, as tickets name them. The URL itself is the permission; it always gives the same bytes."""
     part = spectrum_part(server.signer.verify(token))

@@ -7,8 +7,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from prompt_toolkit import PromptSession
@@ -26,6 +27,7 @@ from lake.cli.messages import complain
 from lake.cli.output import table
 from lake.cli.sql import asked, complain_of_query, deliver, format_for
 from lake.errors import BadQuery, InvalidInput, LakeError, NotFound
+from lake.peak_calls import bind_peaks
 from lake.results.answers import AnswerFormat
 
 __all__ = ["Prompt", "PromptCompleter", "history_file"]
@@ -57,12 +59,20 @@ class Prompt:
         connection: it is refreshed before each query.
         limits: of each query.
         form: how answers are written until ``.mode`` says otherwise.
+        points: those of runs, for the table function ``peaks()``.
     """
 
-    def __init__(self, connection: CatalogConnection, limits: Limits, form: AnswerFormat) -> None:
+    def __init__(
+        self,
+        connection: CatalogConnection,
+        limits: Limits,
+        form: AnswerFormat,
+        points: Callable[[Sequence[str]], Any],
+    ) -> None:
         self._connection = connection
         self._limits = limits
         self._form = form
+        self._points = points
         self._output: str | None = None
         self._timer = True
         self._commands: dict[str, Callable[[list[str]], None]] = {
@@ -117,6 +127,7 @@ class Prompt:
 
     def _query(self, text: str) -> None:
         self._connection.refresh()
+        text = bind_peaks(text, self._points, self._connection.raw.register)
         answer = asked(self._connection, text, {}, self._limits)
         output, self._output = self._output, None
         form = self._form

@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -47,11 +48,15 @@ def sql(arguments: argparse.Namespace) -> int:
     if text is None and (arguments.output is not None or arguments.param):
         raise InvalidInput("-o and --param belong to a query: give one")
     with open_lake(arguments) as lk, lk.catalog.connect(at=arguments.at, limits=limits) as catalog:
+        points = partial(lk.points, ref=arguments.at)
         if text is None:
             from lake.cli.prompt import Prompt
 
-            return Prompt(catalog, limits, form).run()
+            return Prompt(catalog, limits, form, points).run()
+        from lake.peak_calls import bind_peaks
+
         try:
+            text = bind_peaks(text, points, catalog.raw.register)
             with contextlib.closing(asked(catalog, text, attributes(arguments.param), limits)) as answer:
                 deliver(answer, form, arguments.output)
         except BadQuery as error:

@@ -78,7 +78,7 @@ def _figures(measured: dict[str, Load], both: Load) -> list[Figure]:
         figures.append(Figure(name, found.rate, "/s", at_least=goal, note=note))
         figures.append(Figure(f"{name}, p99", found.p99, "ms", at_most=60))
     alone = measured["distinct, exact inline edges"]
-    note = f"{both.rate:,.0f}/s against {alone.rate:,.0f}/s"
+    note = f"{both.rate:,.0f}/s against {alone.rate:,.0f}/s; {both.processor:.0f} us of processor time"
     return [*figures, Figure("two workers / one, exact inline edges", both.rate / alone.rate, "x", None, 1.6, note)]
 
 

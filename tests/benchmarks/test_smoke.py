@@ -69,7 +69,7 @@ def test_benchmark_runs(script: str, arguments: Sequence[str], bam: Path, tmp_pa
     assert not work.exists() or not list(work.iterdir()), "temporary data stayed behind"
 
 
-def test_spectra_slices_run(tmp_path: Path) -> None:
+def test_spectra_benchmarks_run(tmp_path: Path) -> None:
     spectra = [
         made_spectrum(n, f"scan={n + 1}", float(n), 1 + n % 2, f"scan={n}" if n % 2 else None) for n in range(200)
     ]
@@ -89,6 +89,7 @@ def test_spectra_slices_run(tmp_path: Path) -> None:
         str(tmp_path / "run.mzML"),
     ]
     figures: list[Figure] = import_module("tests.benchmarks.spectra_slices").main(arguments)
+    figures += import_module("tests.benchmarks.spectra_scan").main([*arguments[:4], str(tmp_path / "run.mzML")])
     assert all(figure.value > 0 for figure in figures)
     assert not list((tmp_path / "work").iterdir())
 

@@ -54,7 +54,11 @@ def catalog(lk: Lake) -> Iterator[CatalogConnection]:
 
 @pytest.fixture
 def typed(
-    catalog: CatalogConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    lk: Lake,
+    catalog: CatalogConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> Type:
     """What the prompt says, errors last, to keys; Ctrl-D is added."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -62,7 +66,7 @@ def typed(
     def type_keys(keys: str) -> str:
         with create_pipe_input() as keyboard, create_app_session(keyboard, DummyOutput()):
             keyboard.send_text(keys + "\x04")
-            assert Prompt(catalog, Limits(seconds=20), AnswerFormat.CSV).run() == 0
+            assert Prompt(catalog, Limits(seconds=20), AnswerFormat.CSV, lk.points).run() == 0
         out, err = capfd.readouterr()
         return str(out + err)
 
@@ -73,6 +77,10 @@ def test_queries_end_with_a_semicolon(typed: Type) -> None:
     said = typed("SELECT count(*) AS n\rFROM files\r;\r")
     assert "\nn\n6\n" in said
     assert " s\n" in said
+
+
+def test_points_of_runs(typed: Type) -> None:
+    assert "no such file or directory in the lake: none.mzML" in typed("FROM peaks('none.mzML');\r")
 
 
 def test_errors_do_not_end_it(typed: Type) -> None:

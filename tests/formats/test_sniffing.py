@@ -334,3 +334,11 @@ def test_detection_loads_no_heavy_module() -> None:
     code = "import sys, lake.formats.sniffing, lake.formats.registry; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "pysam", "h5py", "pyarrow"} & set(loaded)
+
+
+def test_a_bzip2_block_longer_than_the_head_goes_by_the_name() -> None:
+    packed = bz2.compress(b"BEGIN IONS\n" + random.Random(1).randbytes(200_000).hex().encode() + b"\nEND IONS\n")
+    assert len(packed) > HEAD
+    assert detect(packed[:HEAD], "a.mgf.bz2", size=len(packed)) == Detected("MGF", "bzip2")
+    assert detect(packed[:HEAD], "a.bin.bz2", size=len(packed)) == Detected("bzip2", "bzip2")
+    assert detect(packed[:HEAD], "a.bam.bz2", size=len(packed)) == Detected("bzip2", "bzip2")

@@ -62,6 +62,6 @@ def test_only_a_get_of_a_direct_route_is_taken(method: str, path: str, answer: s
 def test_below_a_prefix_of_another_application_tickets_are_found_as_well(lk: Lake) -> None:
     outer = FastAPI()
     outer.mount("/lake", create_app({"root": lk.root, "open": True}))
-    assert ask(outer, "GET", "/lake/reads/service-info").json()["type"]["artifact"] == "reads"
+    assert ask(outer, "GET", "/lake/reads/service-info").json()["type"]["artifact"] == "htsget"
     assert ask(outer, "GET", "/lake/reads/no/such/file").json()["error"] == "NotFound"
     assert ask(outer, "GET", "/reads/no/such/file").json() == {"detail": "Not Found"}

@@ -88,6 +88,9 @@ def test_slices_are_written_side_by_side(
     with zipfile.ZipFile(out / "b.zip") as archive:
         assert archive.namelist() == ["slice.ibd", "slice.imzML"]
         assert archive.read("slice.imzML") == (out / "a.imzML").read_bytes()
+    assert main(["slice", "a.imzML", "x=1", "-o", f"{out}/", "--write-index"]) == 1
+    assert "its format has no index" in capsys.readouterr().err
+    assert main(["slice", "a.imzML", "x=1-2&y=2", "-o", f"{out}/"]) == 0
     with Lake.open_at(tmp_path / "lk") as lk:
         lk.put(out / "a.imzML", "cut/a.imzML")
         lk.put(out / "a.ibd", "cut/a.ibd")

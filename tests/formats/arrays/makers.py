@@ -13,6 +13,7 @@ import numpy as np
 
 from lake.formats.arrays.array_format import HDF5
 from lake.formats.reader import BytesReader
+from lake.segments import Stream
 
 __all__ = ["cut", "make_anndata", "make_netcdf", "make_plain", "make_tenx", "opened"]
 
@@ -21,7 +22,9 @@ def cut(path: Path | bytes, *regions: str) -> bytes:
     """The slice of a file."""
     data = path if isinstance(path, bytes) else path.read_bytes()
     plan = HDF5.open(BytesReader(data), kind=None, index=None, table=None).plan(regions)
-    return b"".join(b"".join(segment.pieces()) for segment in plan.segments if hasattr(segment, "pieces"))
+    (stream,) = plan.segments
+    assert isinstance(stream, Stream)
+    return b"".join(stream.pieces())
 
 
 @contextmanager
@@ -63,7 +66,11 @@ def make_netcdf(path: Path) -> Path:
     """A netCDF-4 file, as its library writes one: a descending and a time coordinate, and a dimension without one."""
     with h5py.File(path, "w", track_order=True) as file:
         file.attrs["_NCProperties"] = np.bytes_("version=2,netcdf=4.9.2,hdf5=1.14.3")
-        axes = {"time": np.arange(40) * 6.0, "lat": np.arange(90.0, -91, -10), "lon": np.arange(0, 360, 30, "f4")}
+        axes = {
+            "time": np.arange(40) * 6.0,
+            "lat": np.arange(90.0, -91, -10),
+            "lon": np.arange(0, 360, 30).astype("f4"),
+        }
         for number, (name, values) in enumerate(axes.items()):
             scale = file.create_dataset(name, data=values)
             scale.make_scale(name)

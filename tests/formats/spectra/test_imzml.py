@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import re
 import zipfile
 import zlib
@@ -195,3 +196,20 @@ def test_a_compressed_imzml_is_stored_but_not_cut(tmp_path: Path) -> None:
     assert IMZML.indexable(packed) == "a compressed imzML"
     with pytest.raises(Unsupported, match="put it as it was written"):
         IMZML.open(packed, kind=None, index=None, table=None)
+
+
+def test_flipped_bytes_never_fail_otherwise(tmp_path: Path) -> None:
+    rng = random.Random(8)
+    path = make_pair(tmp_path / "a.imzML", "processed")
+    data, ibd = path.read_bytes(), BytesReader(path.with_suffix(".ibd").read_bytes())
+    for _ in range(150):
+        damaged = bytearray(data)
+        damaged[rng.randrange(len(data))] = rng.choice([0, 60, 62, 34, 57, 120, 255])
+        try:
+            file = IMZML.open(BytesReader(bytes(damaged)), kind=None, index=None, table=None, partner=ibd)
+            for segment in file.plan(["x=1-2"]).segments:
+                assert isinstance(segment, Stream)
+                assert b"".join(segment.pieces())
+            all_points(file.source)
+        except (FormatError, Unsupported):
+            continue

@@ -202,6 +202,15 @@ def test_blocks_are_the_same_however_they_are_read(blocks: list[tuple[bytes, int
     assert scan_mgf(BytesReader(data)).spectra.n_points.tolist() == [count for _, count in blocks]
 
 
+def test_titles_of_any_bytes_survive(tmp_path: Path) -> None:
+    data = b"".join(
+        b"BEGIN IONS\nTITLE=%b\n1 1\nEND IONS\n" % title for title in (b"a\0b", b"\1", b"\xe4", b"\xc3\xa4")
+    )
+    file = table_built(MGF, data, tmp_path)
+    assert isinstance(file, RunFile)
+    assert list(file.stored.run.spectra.native_id) == ["a\ufffdb", "\ufffd", "\xe4", "\xe4"]
+
+
 def test_noise_never_fails_otherwise() -> None:
     rng = random.Random(5)
     words = [

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import math
+import random
 import re
 import warnings
 from pathlib import Path
@@ -204,3 +205,18 @@ def test_two_elements_of_peaks() -> None:
     both = one[:stop] + one[start:stop].replace(b'"m/z"', b'"intensity"') + one[stop:]
     [(mz, intensity)] = all_points(opened(both).source)
     assert mz.tolist() == intensity.tolist() == [1.0, 2.0]
+
+
+def test_flipped_bytes_never_fail_otherwise() -> None:
+    rng = random.Random(7)
+    data = make_mzxml(some_scans(), compression="zlib")
+    for _ in range(400):
+        damaged = bytearray(data)
+        for _ in range(rng.randint(1, 3)):
+            damaged[rng.randrange(len(data))] = rng.choice([0, 60, 62, 34, 57, 120, 255])
+        try:
+            file = opened(bytes(damaged))
+            slice_bytes(file, BytesReader(bytes(damaged)), "index=0-2")
+            all_points(file.source)
+        except (FormatError, Unsupported):
+            continue

@@ -197,6 +197,39 @@ class TestTraps:
         assert further.precursor_mz[0] == 402
         assert np.isnan(further.precursor_mz[1])
 
+    def test_precursors_of_mzml_1_0(self) -> None:
+        window = f"<isolationWindow>{param('MS:1000040', '445.3')}{param('MS:1000023', '2')}</isolationWindow>"
+        ion = f"<selectedIonList><selectedIon>{param('MS:1000040', '445.34')}</selectedIon></selectedIonList>"
+        later = f"<precursor><selectedIonList><selectedIon>{param('MS:1000744', '7')}</selectedIon></selectedIonList>"
+        first = f"<precursorList><precursor>{window}{ion}</precursor></precursorList>"
+        spectra = agreed(made_mzml([element(MS1 + first), element(MS1 + later + "</precursor>")])).spectra
+        assert spectra.precursor_mz.tolist() == [445.34, 7]
+        assert spectra.isolation_mz[0] == 445.3
+        assert np.isnan(spectra.isolation_mz[1])
+
+    def test_possible_charges_are_precursors(self) -> None:
+        def ion(mz: int, *charges: str) -> str:
+            return f"<selectedIon>{param('MS:1000744', str(mz))}{''.join(charges)}</selectedIon>"
+
+        possible = [param("MS:1000633", value) for value in ("2", "3", "x", "0", "99999")]
+        listed = f"<precursor>{ion(400, *possible)}{ion(500, param('MS:1000041', '1'))}</precursor>"
+        second = f"<precursor>{ion(600, possible[1])}</precursor>"
+        spectra = agreed(made_mzml([element(MS1), element(MS1 + listed), element(MS1 + second)])).spectra
+        assert spectra.precursor_mz[1:].tolist() == [400, 600]
+        assert spectra.precursor_charge.tolist() == [0, 0, 0]
+        assert spectra.further.row.tolist() == [1, 1, 1, 2]
+        assert spectra.further.precursor_mz.tolist() == [400, 400, 500, 600]
+        assert spectra.further.precursor_charge.tolist() == [2, 3, 1, 3]
+
+    @pytest.mark.parametrize(
+        ("unit", "seconds"),
+        [("UO:0000010", 4.2), ("UO:0000031", 252), ("UO:0000032", 15120), ("UO:0000028", 0.0042), ("MS:1000038", 252)],
+    )
+    def test_units_of_time(self, unit: str, seconds: float) -> None:
+        stated = f' unitCvRef="UO" unitAccession="{unit}" unitName="u"'
+        scan = f"<scanList><scan>{param('MS:1000016', '4.2', stated)}</scan></scanList>"
+        assert agreed(made_mzml([element(MS1 + scan)])).spectra.rt.tolist() == [seconds]
+
     def test_12_encodings(self) -> None:
         spectrum = element(MS1, "scan=1 ä")
         for name in ("ISO-8859-1", "UTF-8"):
@@ -384,6 +417,8 @@ def params(draw: st.DrawFn) -> str:
                 "MS:1000041",
                 "MS:1000827",
                 "MS:1000828",
+                "MS:1000633",
+                "MS:1000040",
                 "MS:1000045",
                 "MS:1000422",
                 "MS:1000133",
@@ -401,7 +436,7 @@ def params(draw: st.DrawFn) -> str:
     if draw(st.integers(0, 9)):
         attributes.append(("value", value))
     if draw(st.booleans()):
-        unit = draw(st.sampled_from(("UO:0000031", "UO:0000010", "MS:1000040")))
+        unit = draw(st.sampled_from(("UO:0000031", "UO:0000010", "UO:0000028", "MS:1000040")))
         attributes += [("unitCvRef", "UO"), ("unitAccession", unit), ("unitName", "u")]
     if not draw(st.integers(0, 7)):
         attributes = draw(st.permutations(attributes))

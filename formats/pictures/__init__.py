@@ -1,0 +1,1 @@
+"""Pictures: how many pages they have, and of what size."""
