@@ -484,8 +484,8 @@ class LakeView(SpectraView, ArrayView):
     ) -> duckdb.DuckDBPyRelation:
         """Ask the catalog: one reading query, answered by a DuckDB relation (``.df()``, ``.pl()``, ``.fetchall()``).
 
-        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views. The table function
-        ``peaks('runs/*.mzML')`` gives all points of runs, see `points`.
+        It sees every commit made before the call, at the lake's ref. docs/catalog.md lists the views. The table
+        function ``peaks('runs/*.mzML')`` gives all points of runs, see `points`.
 
         Args:
             query: SQL of DuckDB. Names of Python variables that hold Arrow or data frames can be used as tables.

@@ -40,7 +40,7 @@ def _pyteomics(path: Path) -> int:
     def times(spectrum: dict[str, Any]) -> tuple[Any, ...]:
         return spectrum["id"], spectrum["ms level"], spectrum["scanList"]["scan"][0]["scan start time"]
 
-    with mzml.MzML(str(path), use_index=False) as spectra:
+    with mzml.MzML(str(path)) as spectra:
         return sum(1 for _ in map(times, spectra))
 
 

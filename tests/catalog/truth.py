@@ -26,7 +26,7 @@ _FIXED = {
     "objects": "digest, size, format, chunks, problems, md5, sha256, damaged",
     "commits": "seq, branch, created, author, message, id, changes",
     "attributes": 'path, "key", "type", "value", "number"',
-    "chunks": 'digest, ord, "offset", length, chunk_digest, contig, start, stop, exact',
+    "chunks": 'digest, ord, "offset", length, chunk_digest, contig, start, stop, exact, rt_start, rt_stop, ms_levels',
 }
 
 
@@ -101,7 +101,7 @@ def _chunk_rows(record: ObjectRecord, facts: Iterable[Row]) -> Iterable[Row]:
     if record.chunks is not None:
         chunks = [tuple(chunk) for chunk in ChunkMap.decode(record.chunks, record.size)]
     for chunk in chunks:
-        for region in regions.get(chunk[0], [(None,) * 4]):
+        for region in regions.get(chunk[0], [(None,) * 7]):
             yield (record.digest, *chunk, *region)
 
 
