@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from lake import editing
-from lake.attributes import ImportReport, plan_annotations
 from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
 from lake.ingest import Intake
@@ -28,6 +27,7 @@ from lake.journal.base import (
     Tag,
 )
 from lake.manifest import read_manifest
+from lake.metadata_imports import MetadataImports
 from lake.paths import split_ref
 from lake.progress import Progress, Silent
 from lake.puts import PutItem, PutOptions
@@ -40,13 +40,7 @@ from lake.transaction import Transaction
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
 
-if TYPE_CHECKING:
-    from lake.catalog.session import CatalogConnection
-
 __all__ = ["Lake", "PutReport"]
-
-_MAX_COMPLAINTS = 20
-"""Warnings that an error of a strict import tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +58,7 @@ class PutReport:
         return [item for item in self.items if item.error is None]
 
 
-class Lake(LakeView):
+class Lake(LakeView, MetadataImports):
     """An open lake. Safe for threads; a forked child may go on using it; pickles as a reference to the place.
 
     Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read and written at ``ref``, the branch
@@ -349,130 +343,6 @@ class Lake(LakeView):
                 changes.append(MakeDirectory(path))
             changes.append(Annotate(path, dict(values)))
         return self._apply(tree, changes, message or _describe("meta", named))
-
-    def import_sheet(
-        self,
-        source: str | os.PathLike[str],
-        prefix: str = "",
-        *,
-        by: str | None = None,
-        key: str | None = None,
-        empty: Collection[str] = (),
-        clear_empty: bool = False,
-        skip_conflicts: bool = False,
-        strict: bool = False,
-        dry_run: bool = False,
-        message: str | None = None,
-    ) -> ImportReport:
-        """Set attributes from a sample sheet, in one commit: each column but the one that names files is one.
-
-        Args:
-            source: a local CSV, TSV, JSON Lines or Parquet.
-            prefix: the directory that paths are relative to; nothing outside of it is touched.
-            by: what names files: ``path`` (of a file or a directory), ``digest`` or ``sample``; else the headings tell.
-            key: the column that does.
-            empty: texts such as ``NA`` that count as an empty cell.
-            clear_empty: an empty cell removes the attribute; else it says nothing.
-            skip_conflicts: rows that contradict each other leave their path alone; else they stop the import.
-            strict: a row that names nothing stops the import; else it is a warning.
-            dry_run: tell what would change.
-            message: of the commit.
-
-        Raises:
-            Unreadable, FormatError: the sheet cannot be read; a line that is wrong is named.
-            InvalidInput: the sheet does not say what it is joined by, or something stops the import, as above.
-            NotFound: no such prefix.
-        """
-        from lake.sheet_files import read_sheet
-        from lake.sheets import JoinBy, find_join, join_sheet
-
-        if by is not None and by not in list(JoinBy):
-            raise InvalidInput(f"a sheet is joined by path, digest or sample, not by {by!r}")
-        tree, cleaned = self._writable_directory(prefix)
-        sheet = read_sheet(Path(source), empty)
-        kind, column = find_join(sheet, JoinBy(by) if by is not None else None, key)
-        joined = join_sheet(
-            sheet,
-            kind,
-            column,
-            tree,
-            cleaned,
-            lambda names: self._find_samples(names, tree.view.name),
-            clear_empty=clear_empty,
-            skip_conflicts=skip_conflicts,
-        )
-        report = ImportReport(len(sheet.lines), joined.matched, {}, tuple(joined.warnings))
-        return self._import(tree, report, joined.wanted, strict, dry_run, message or f"meta import {sheet.name}")
-
-    def import_crate(
-        self,
-        source: str | os.PathLike[str],
-        prefix: str = "",
-        *,
-        strict: bool = False,
-        dry_run: bool = False,
-        message: str | None = None,
-    ) -> ImportReport:
-        """Set attributes from the metadata document of an RO-Crate, in one commit.
-
-        Args:
-            source: a local ``ro-crate-metadata.json``.
-            prefix: the directory that the root of the crate stands for.
-            strict: an entity that is not in the lake stops the import; else it is a warning.
-            dry_run: tell what would change.
-            message: of the commit.
-
-        Raises:
-            Unreadable, FormatError: the document cannot be read, or is no metadata of a crate.
-            InvalidInput: something stops the import, as above.
-            NotFound: no such prefix.
-        """
-        from lake.crates import join_crate, read_crate
-
-        tree, cleaned = self._writable_directory(prefix)
-        crate = read_crate(Path(source))
-        found = join_crate(crate, tree, cleaned, self._checksums)
-        report = ImportReport(found.entities, found.matched, {}, tuple(found.warnings))
-        return self._import(tree, report, found.wanted, strict, dry_run, message or f"meta import {crate.name}")
-
-    def _find_samples(self, names: Collection[str], branch: str | None) -> list[tuple[str, str]]:
-        """Files of a branch that name one of these samples, each with it; as committed, also inside a transaction."""
-        import pyarrow as pa
-
-        wanted = pa.table({"sample": pa.array(sorted(names), pa.string())})
-
-        def question(connection: CatalogConnection) -> list[tuple[str, str]]:
-            connection.register("wanted_samples", wanted)
-            query = "SELECT DISTINCT path, sample FROM samples JOIN wanted_samples USING (sample)"
-            found: list[tuple[str, str]] = connection.execute(query).fetchall()
-            return found
-
-        with self.catalog.connect(at=branch) as connection:
-            return connection.asking(question)
-
-    def _writable_directory(self, prefix: str) -> tuple[Tree, str]:
-        tree, cleaned = self._writable(prefix)
-        if tree.is_file(cleaned):
-            raise NotDirectory(f"{cleaned} is a file: the prefix is a directory")
-        if not tree.is_directory(cleaned):
-            raise tree.missing(cleaned)
-        return tree, cleaned
-
-    def _import(
-        self,
-        tree: Tree,
-        report: ImportReport,
-        wanted: Mapping[str, Mapping[str, Json]],
-        strict: bool,
-        dry_run: bool,
-        message: str,
-    ) -> ImportReport:
-        if strict and report.warnings:
-            raise with_others([InvalidInput(warning) for warning in report.warnings[:_MAX_COMPLAINTS]])
-        changes = plan_annotations(tree, wanted)
-        patches = {change.path: change.patch for change in changes if isinstance(change, Annotate)}
-        commit = self._apply(tree, changes, message) if not dry_run else None
-        return replace(report, patches=patches, commit=commit)
 
     # -- commits and refs ---------------------------------------------------------------------------------------
     @contextlib.contextmanager

@@ -25,6 +25,7 @@ from lake.journal.base import Branch, Commit, Difference, Entry, Json, Kind, Tag
 from lake.objects import ObjectReader, VerifiedFile
 from lake.paths import clean_path, split_ref
 from lake.progress import Progress, Silent
+from lake.record_view import RecordView
 from lake.regions import RegionDesk
 from lake.repository import Repository
 from lake.segments import Slice
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from lake.answers import AnswerDesk, Question
     from lake.catalog.session import CatalogConnection
     from lake.finding import Filters, RegionHit, TextHit
     from lake.runs import RunDesk
@@ -70,7 +70,7 @@ class Stat:
     """Numbers of chunks that are known not to match their digests."""
 
 
-class LakeView(SpectraView, ArrayView):
+class LakeView(RecordView, SpectraView, ArrayView):
     """What can be asked of a lake without changing it.
 
     Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read at ``ref``.
@@ -402,82 +402,6 @@ class LakeView(SpectraView, ArrayView):
         from lake.runs import RunDesk
 
         return RunDesk(self.repo, self._desk)
-
-    @cached_property
-    def _answers(self) -> AnswerDesk:
-        from lake.answers import AnswerDesk
-
-        return AnswerDesk(self.repo, self._desk)
-
-    def _ask(
-        self,
-        path: str | os.PathLike[str],
-        regions: str | Sequence[str],
-        ref: str | None,
-        options: DecodeOptions | None = None,
-    ) -> Question:
-        tree, cleaned = self._at(path, ref)
-        wanted = [regions] if isinstance(regions, str) else list(regions)
-        return self._answers.ask(tree.file(cleaned).hex, cleaned, wanted, None, options)
-
-    def reads(
-        self,
-        path: str | os.PathLike[str],
-        regions: str | Sequence[str] = (),
-        *,
-        columns: Sequence[str] | None = None,
-        tags: Sequence[str] = (),
-        include_flags: int = 0,
-        exclude_flags: int = 0,
-        min_quality: int = 0,
-        ref: str | None = None,
-    ) -> pa.RecordBatchReader:
-        """Reads of a BAM, CRAM or SAM as Arrow, a batch at once (``.read_all()`` makes a table).
-
-        Columns are those of `lake.formats.alignments.read_columns.READ_COLUMNS`, and one for each of ``tags``;
-        positions are 0-based, half-open. Flags and quality as in ``samtools view -f -F -q``.
-        """
-        options = DecodeOptions(include_flags, exclude_flags, min_quality)
-        return self._answers.reads(self._ask(path, regions, ref, options), columns, tags)
-
-    def variants(
-        self,
-        path: str | os.PathLike[str],
-        regions: str | Sequence[str] = (),
-        *,
-        samples: Sequence[str] | None = None,
-        ref: str | None = None,
-    ) -> pa.RecordBatchReader:
-        """Variants of a VCF or BCF as Arrow; ``samples`` adds their genotypes, those of all when it is empty."""
-        return self._answers.variants(self._ask(path, regions, ref), samples)
-
-    def features(
-        self, path: str | os.PathLike[str], regions: str | Sequence[str] = (), *, ref: str | None = None
-    ) -> pa.RecordBatchReader:
-        """Features of a BED, GFF3 or GTF as Arrow."""
-        return self._answers.features(self._ask(path, regions, ref))
-
-    def sequence(self, path: str | os.PathLike[str], region: str, *, ref: str | None = None) -> str:
-        """The bases of one region of a FASTA, in the case in which they are stored."""
-        return self._answers.sequence(self._ask(path, region, ref))
-
-    def coverage(
-        self,
-        path: str | os.PathLike[str],
-        regions: str | Sequence[str] = (),
-        *,
-        bin: int = 1,
-        exclude_flags: int = 0x704,
-        min_quality: int = 0,
-        ref: str | None = None,
-    ) -> pa.RecordBatchReader:
-        """Mean depth of an alignment by bins of ``bin`` bases, each with a row: contig, start, stop, depth.
-
-        Counts as ``samtools depth -a``: bases aligned by M, = or X of reads that are neither unmapped, secondary,
-        failed nor duplicates (``exclude_flags``).
-        """
-        options = DecodeOptions(exclude_flags=exclude_flags, min_quality=min_quality)
-        return self._answers.coverage(self._ask(path, regions, ref, options), bin)
 
     def sql(
         self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None, **tables: Any
