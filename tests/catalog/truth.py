@@ -95,14 +95,15 @@ def _object_row(lk: Lake, record: ObjectRecord) -> Row:
 
 def _chunk_rows(record: ObjectRecord, facts: Iterable[Row]) -> Iterable[Row]:
     regions: dict[int, list[Row]] = {}
+    nowhere: list[Row] = [(None,) * 7]
     for ord_, _, _, *region in facts:
         regions.setdefault(ord_, []).append(tuple(region))
-    chunks = [(0, 0, record.size, record.digest)]
+    chunks: list[Row] = [(0, 0, record.size, record.digest)]
     if record.chunks is not None:
-        chunks = list(map(tuple, ChunkMap.decode(record.chunks, record.size)))
-    for chunk in chunks:
-        for region in regions.get(chunk[0], [(None,) * 7]):
-            yield (record.digest, *chunk, *region)
+        chunks = [tuple(chunk) for chunk in ChunkMap.decode(record.chunks, record.size)]
+    for place in chunks:
+        for held in regions.get(place[0], nowhere):
+            yield (record.digest, *place, *held)
 
 
 def _commits(lk: Lake, ref: str) -> Iterable[Commit]:
