@@ -11,6 +11,7 @@ import pytest
 from lake.catalog import building
 from lake.facts import load_facts, pack_facts
 from lake.formats.facts.kinds import FACT_KINDS
+from lake.formats.facts.sources import WHEN_ASKED
 from lake.lake import Lake
 from tests.catalog.conftest import Put
 from tests.catalog.truth import catalog_rows, check
@@ -237,6 +238,10 @@ def test_all_real_files(lk: Lake, shared_data: Path) -> None:
     check(lk)
     lk.catalog.publish(force=True)
     lk.put([shared_data / "massspec", shared_data / "arrays"], raise_failure=False)
+    # A rebuild from the objects also makes the facts that else wait until somebody asks.
+    for entry in lk.ls("", recursive=True):
+        if entry.format in WHEN_ASKED and not lk.reader(entry.path).record.problems:
+            lk.facts(entry.path)
     live = catalog_rows(lk)
     check(lk)
     lk.catalog.publish(force=True)
