@@ -93,8 +93,8 @@ class _Copy:
         shape = tuple(len(axis) for axis in axes)
         if dataset.shape is None:
             self._target.create_dataset(path, data=_empty(dtype), track_times=False)
-        elif shape == dataset.shape and not fields and not _refers(dtype):
-            self._copy_stored(dataset, path)
+        elif shape == dataset.shape and not fields and not _refers(dtype) and self._copy_stored(dataset, path):
+            pass
         else:
             made = self._create(path, dataset, shape, dtype)
             for part in blocks(axes, dtype.itemsize, made.chunks):
@@ -104,10 +104,38 @@ class _Copy:
                 made[()] = self._moved(read_axes(dataset, (), fields))
         self._copied[path] = {}
 
-    def _copy_stored(self, dataset: Any, path: str) -> None:
-        """The bytes of the chunks as they are."""
-        parent, _, name = path.rpartition("/")
-        self._source.copy(dataset, self._target[parent or "/"], name, without_attrs=True)
+    def _copy_stored(self, dataset: Any, path: str) -> bool:
+        """The bytes of the chunks as they are; whether that was possible."""
+        try:
+            if _keeps_times(dataset):
+                return self._copy_chunks(dataset, path)
+            parent, _, name = path.rpartition("/")
+            self._source.copy(dataset, self._target[parent or "/"], name, without_attrs=True)
+        except (RuntimeError, ValueError):
+            # Libraries newer than the bounds of the new file write layouts that it cannot have.
+            return False
+        return True
+
+    def _copy_chunks(self, dataset: Any, path: str) -> bool:
+        """A dataset of the same properties that keeps no times: the library writes the hour at each new attribute."""
+        import h5py
+
+        if dataset.chunks is None or dataset.dtype.hasobject:
+            return False
+        plist = dataset.id.get_create_plist()
+        plist.set_obj_track_times(False)
+        made = h5py.h5d.create(
+            self._target.id,
+            path.encode("utf-8", "surrogateescape"),
+            dataset.id.get_type(),
+            dataset.id.get_space(),
+            plist,
+        )
+        for number in range(dataset.id.get_num_chunks()):
+            start = dataset.id.get_chunk_info(number).chunk_offset
+            mask, data = dataset.id.read_direct_chunk(start)
+            made.write_direct_chunk(start, data, mask)
+        return True
 
     def _create(
         self, path: str, like: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *, grows: bool = False
@@ -220,6 +248,12 @@ def _given_name(dataset: Any) -> bytes:
     import h5py
 
     return bytes(h5py.h5ds.get_scale_name(dataset.id))
+
+
+def _keeps_times(dataset: Any) -> bool:
+    import h5py
+
+    return bool(h5py.h5g.get_objinfo(dataset.id, b".").mtime)
 
 
 def _copy_attribute(source: Any, target: Any, name: str) -> None:

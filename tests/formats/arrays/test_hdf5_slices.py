@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import h5py
@@ -78,6 +79,32 @@ def test_several_datasets_and_references_between_them(plain: Path) -> None:
 
 def test_the_same_question_has_the_same_bytes(plain: Path) -> None:
     assert cut(plain, "/g") == cut(plain, "/g")
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_the_hour_of_the_question_is_not_in_the_bytes(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "times.h5"
+    with h5py.File(path, "w", libver=version) as file:
+        options = {"track_times": True}
+        file.create_dataset("chunked", data=np.arange(40), chunks=(9,), compression="gzip", **options)
+        file.create_dataset("plain", data=np.arange(40), **options)
+        file.create_dataset("text", data=np.array(["a", "bb"], object), dtype=h5py.string_dtype(), **options)
+        file.create_dataset("without", data=np.arange(40), chunks=(9,), track_times=False)
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((4,))
+        h5py.h5d.create(file.id, b"compact", h5py.h5t.NATIVE_INT32, space, plist)
+        for dataset in file.values():
+            dataset.attrs["units"] = "s"
+    first = cut(path, "/")
+    time.sleep(1.1 - time.time() % 1)
+    assert cut(path, "/") == first
+    with h5py.File(path) as file, opened(first) as made:
+        for name, dataset in file.items():
+            assert np.array_equal(made[name][()], dataset[()]), name
+            assert made[name].chunks == dataset.chunks
+            assert made[name].compression == dataset.compression
+            assert made[name].attrs["units"] == "s"
 
 
 @pytest.mark.parametrize(
