@@ -12,11 +12,11 @@ import hmac
 import json
 import re
 import secrets
-import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
+from lake.clock import now
 from lake.errors import InvalidInput
 from lake.grants import Grant, grants_of
 from lake.journal.base import Journal, Token
@@ -59,15 +59,15 @@ class Tokens:
             raise InvalidInput(f"the name of a token is one line of at most {_LONGEST_NAME} characters")
         if expires is not None and expires <= timedelta():
             raise InvalidInput("a token cannot have expired before it is made")
-        now = time.time_ns()
+        created = now()
         secret = secrets.token_urlsafe(32)
         token = Token(
             secrets.token_hex(8),
             name,
             _hash(secret),
             json.dumps([grant.data() for grant in given]),
-            now,
-            None if expires is None else now + int(expires.total_seconds() * 1e9),
+            created,
+            None if expires is None else created + int(expires.total_seconds() * 1e9),
         )
         self._journal.add_token(token)
         return IssuedToken(token, f"lake_{token.id}_{secret}")

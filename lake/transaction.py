@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 
+from lake.clock import now
 from lake.digest import Digest
 from lake.errors import NotFound
 from lake.journal.base import (
@@ -110,7 +110,7 @@ class Transaction:
         return [seen[path] for path in sorted(seen)]
 
     def _apply(self, change: Change, old: Entry | None) -> Entry | None:
-        now = time.time_ns()
+        present = now()
         match change:
             case Put(path=path, digest=digest):
                 record = self._objects.get(digest) or self._repo.shelf.reader(digest).record
@@ -121,7 +121,7 @@ class Transaction:
                     path,
                     Kind.FILE,
                     record.size,
-                    change.modified or now,
+                    change.modified or present,
                     0,
                     _encode(attributes, change.patch or {}),
                     bytes.fromhex(digest),
@@ -129,7 +129,7 @@ class Transaction:
                 )
             case MakeDirectory(path=path):
                 return old or Entry(
-                    path, Kind.DIRECTORY, 0, now, 0, _encode(dict(change.attributes or {}), {}), None, None
+                    path, Kind.DIRECTORY, 0, present, 0, _encode(dict(change.attributes or {}), {}), None, None
                 )
             case Remove():
                 return None

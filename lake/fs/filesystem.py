@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
@@ -19,6 +18,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
+from lake.clock import now
 from lake.editing import plan_move, plan_remove
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, NotFound, Unsupported
 from lake.fs.copies import FileProgress, FilesProgress, plan_pairs
@@ -359,7 +359,7 @@ class LakeFileSystem(LakeFileView):
         ref = target.ref or self.ref
         with self._changing(ref, f"touch {target.path}") as lake:
             entry = self._file(target, lake.tree(ref))
-            lake.change([Put(entry.path, entry.hex, modified=time.time_ns())], f"touch {target.path}", ref=ref)
+            lake.change([Put(entry.path, entry.hex, modified=now())], f"touch {target.path}", ref=ref)
 
 
 def _told(first: str, count: int) -> str:

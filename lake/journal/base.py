@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
+from lake.clock import now
 from lake.digest import Digest
 from lake.stores.base import Location
 
@@ -252,7 +252,7 @@ class Token(NamedTuple):
     @property
     def live(self) -> bool:
         """Whether it has not expired."""
-        return self.expires is None or time.time_ns() < self.expires
+        return self.expires is None or now() < self.expires
 
 
 class Mark(NamedTuple):

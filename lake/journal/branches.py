@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
-import time
 from typing import NamedTuple
 
+from lake.clock import now
 from lake.errors import AlreadyExists, InvalidInput, NotFound
 from lake.journal.base import Branch, Tag, View
 from lake.journal.refs import Back, Until, check_name, parse
@@ -98,7 +98,7 @@ def branches(sql: sqlite3.Connection) -> list[Branch]:
 def create_branch(sql: sqlite3.Connection, name: str, start: str) -> Branch:
     _check_free(sql, name)
     view = resolve(sql, start)
-    created = time.time_ns()
+    created = now()
     cursor = sql.execute(
         "INSERT INTO branch(name, parent, fork_seq, head_seq, created) VALUES(?, ?, ?, ?, ?)",
         (name, view.branch, view.seq, view.seq, created),
@@ -128,7 +128,7 @@ def create_tag(sql: sqlite3.Connection, name: str, target: str) -> Tag:
     view = resolve(sql, target)
     if not view.seq:
         raise NotFound(f"{target!r} has no commit yet that {name!r} could name: commit something first")
-    tag = Tag(name, view.seq, time.time_ns())
+    tag = Tag(name, view.seq, now())
     sql.execute("INSERT INTO tag VALUES(?, ?, ?, ?)", (name, view.branch, view.seq, tag.created))
     return tag
 

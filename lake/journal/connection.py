@@ -13,7 +13,6 @@ import secrets
 import shutil
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from lake.clock import now
 from lake.errors import (
     AlreadyExists,
     InvalidInput,
@@ -285,8 +285,9 @@ def create(path: Path) -> None:
                     f"BEGIN IMMEDIATE; {schema}"
                     f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
                     f"INSERT INTO identity VALUES('{secrets.token_hex(16)}');"
-                    f"INSERT INTO branch VALUES(1, 'main', 0, NULL, 0, 0, {time.time_ns()});"
-                    "INSERT INTO ancestry VALUES(1, 1, 9223372036854775807); COMMIT"
+                    f"INSERT INTO branch VALUES(1, 'main', 0, NULL, 0, 0, {now()});"
+                    "INSERT INTO ancestry VALUES(1, 1, 9223372036854775807);"
+                    "INSERT INTO purge VALUES(0); COMMIT"
                 )
             os.rename(fresh, path)
             _sync(path.parent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import time
+
+from lake.clock import now
 
 __all__ = ["acquire", "expired", "live", "release", "renew"]
 
@@ -19,9 +20,7 @@ def acquire(sql: sqlite3.Connection, owner: str, kind: str, seconds: float) -> s
 
 def renew(sql: sqlite3.Connection, lease: str, seconds: float) -> bool:
     """An expired lease is gone, reaped or not: somebody may be at work on what it guarded."""
-    cursor = sql.execute(
-        "UPDATE lease SET expires = ? WHERE id = ? AND expires > ?", (_after(seconds), lease, time.time_ns())
-    )
+    cursor = sql.execute("UPDATE lease SET expires = ? WHERE id = ? AND expires > ?", (_after(seconds), lease, now()))
     return cursor.rowcount > 0
 
 
@@ -31,13 +30,13 @@ def release(sql: sqlite3.Connection, lease: str) -> None:
 
 def expired(sql: sqlite3.Connection, kind: str) -> list[str]:
     query = "SELECT id FROM lease WHERE kind = ? AND expires <= ? ORDER BY expires, id"
-    return [row[0] for row in sql.execute(query, (kind, time.time_ns()))]
+    return [row[0] for row in sql.execute(query, (kind, now()))]
 
 
 def live(sql: sqlite3.Connection, kind: str) -> list[str]:
     query = "SELECT id FROM lease WHERE kind = ? AND expires > ? ORDER BY expires, id"
-    return [row[0] for row in sql.execute(query, (kind, time.time_ns()))]
+    return [row[0] for row in sql.execute(query, (kind, now()))]
 
 
 def _after(seconds: float) -> int:
-    return time.time_ns() + round(seconds * _NANOSECONDS)
+    return now() + round(seconds * _NANOSECONDS)

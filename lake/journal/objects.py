@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from blake3 import blake3
 
+from lake.clock import now
 from lake.digest import Digest
 from lake.errors import Conflict, InvalidInput, NotFound
 from lake.journal.base import Artifact, Damage, ObjectRecord
@@ -184,7 +184,7 @@ def record_damage(sql: sqlite3.Connection, digest: Digest, chunks: Sequence[tupl
     row = sql.execute("SELECT id FROM object WHERE digest = ?", (_raw(digest),)).fetchone()
     if row is None:
         raise NotFound(f"no object {digest}")
-    found = time.time_ns()
+    found = now()
     sql.executemany("INSERT OR IGNORE INTO damage VALUES(?, ?, ?, ?, ?)", ((row[0], *chunk, found) for chunk in chunks))
     _changed(sql, _raw(digest))
 

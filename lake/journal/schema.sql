@@ -11,6 +11,7 @@ CREATE TABLE object(
   size       INTEGER NOT NULL,
   format     TEXT NOT NULL,
   state      TEXT NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'trash')),
+  trashed    INTEGER,                     -- when gc set it aside; NULL: live
   handle     TEXT NOT NULL,               -- the store's name for what holds the bytes
   loc_off    INTEGER NOT NULL,
   loc_len    INTEGER NOT NULL,
@@ -41,7 +42,8 @@ CREATE TABLE artifact(
   body   BLOB,
   UNIQUE(object, kind, code, inputs)
 );
-CREATE INDEX IF NOT EXISTS artifact_kind ON artifact(kind);
+CREATE INDEX artifact_kind ON artifact(kind);
+CREATE INDEX artifact_target ON artifact(target) WHERE target IS NOT NULL;
 
 -- A child's id is greater than those of its ancestors. Deleted branches stay: others may inherit from them.
 CREATE TABLE branch(
@@ -129,4 +131,48 @@ CREATE TABLE token(
   grants  TEXT NOT NULL,                  -- JSON array of objects
   created INTEGER NOT NULL,
   expires INTEGER                         -- NULL: never
+) WITHOUT ROWID;
+
+-- What happened, in order: what the log seals. Commits are told by their number, all else by what it needs to be done again.
+CREATE TABLE event(
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  seq  INTEGER,                           -- of a commit
+  body TEXT                               -- JSON object
+);
+
+-- Stored files that gc takes away. A commit may only name a file with a claim if it looked after the file had moved.
+CREATE TABLE claim(
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  handle   TEXT NOT NULL UNIQUE,
+  size     INTEGER NOT NULL,
+  moved    INTEGER NOT NULL DEFAULT 0,    -- 1: the file lies in the trash
+  deadline INTEGER NOT NULL               -- when it may be deleted
+);
+
+-- The newest claim that is gone because its file was deleted. One row.
+CREATE TABLE purge(
+  claim INTEGER NOT NULL
+);
+
+-- When every byte of an object was last compared with its digest, and what was wrong then.
+CREATE TABLE scrub(
+  object  INTEGER PRIMARY KEY,
+  checked INTEGER NOT NULL,
+  problem TEXT                            -- JSON object; NULL: nothing
+);
+
+-- Bytes that may lie below a path on one branch; NULL: no such bound.
+CREATE TABLE quota(
+  prefix TEXT PRIMARY KEY,
+  soft   INTEGER,
+  hard   INTEGER
+) WITHOUT ROWID;
+
+-- Bytes that do, of the branches where anybody asked. Kept by the commits that change them.
+CREATE TABLE usage(
+  prefix TEXT NOT NULL,
+  branch INTEGER NOT NULL,
+  bytes  INTEGER NOT NULL,
+  PRIMARY KEY(prefix, branch)
 ) WITHOUT ROWID;

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lake.clock import now
 from lake.digest import Digest
 from lake.errors import Conflict
 from lake.journal import branches, edits, entries, feed, history, leases, objects, tokens
@@ -309,7 +309,7 @@ def _commit(
     op_id: str | None,
 ) -> Commit:
     seq = sql.execute("SELECT coalesce(max(seq), 0) + 1 FROM commits").fetchone()[0]
-    created = max(time.time_ns(), 1)
+    created = max(now(), 1)
     named = objects.live(sql, (change.digest for change in changes if isinstance(change, Put)))
     edit = edits.Edit(sql, View(branch.id, seq, name), created, named)
     for change in changes:

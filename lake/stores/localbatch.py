@@ -21,10 +21,10 @@ from typing import BinaryIO, Self, cast
 
 from blake3 import blake3
 
+from lake.crashpoints import crash_point
 from lake.digest import Digest
 from lake.errors import InvalidInput, LakeError, SourceChanged, StorageError
 from lake.stores.base import Known, Location, Method, Staged, Stored, Watcher
-from lake.stores.crashpoints import crash_point
 from lake.stores.durable import System, write_all
 from lake.stores.existing import Worth, survey
 from lake.stores.intake import SourceFile, stream_filler, take_in

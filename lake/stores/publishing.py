@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from lake.crashpoints import crash_point
 from lake.stores.base import Location
-from lake.stores.crashpoints import crash_point
 from lake.stores.durable import System
 from lake.stores.existing import examine
 from lake.stores.staged import StagedFile

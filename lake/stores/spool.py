@@ -8,8 +8,8 @@ import os
 
 from blake3 import blake3
 
+from lake.crashpoints import crash_point
 from lake.digest import Digest
-from lake.stores.crashpoints import crash_point
 from lake.stores.durable import System, write_all
 
 __all__ = ["PACK_LIMIT", "Spool"]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from lake.crashpoints import CRASH_POINTS
 from lake.errors import LakeLocked
 from lake.lake import Lake
 from lake.repository import Repository, default_author
-from lake.stores.crashpoints import CRASH_POINTS
 from tests.lake.samples import branch_files, make_tree, staged
 
 PUT_MANY = """

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from lake.crashpoints import CRASH_POINTS
 from lake.digest import Digest, digest_of
 from lake.errors import InvalidInput, NotFound, StorageError
 from lake.stores.base import Known, Location, Method, ObjectStore, Stored
-from lake.stores.crashpoints import CRASH_POINTS
 from lake.stores.local import LocalStore
 from lake.stores.memory import MemoryStore
 from lake.testing.faults import FaultySystem

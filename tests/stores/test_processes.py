@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from lake.crashpoints import CRASH_POINTS
 from lake.stores.base import Method
-from lake.stores.crashpoints import CRASH_POINTS
 from lake.stores.local import LocalStore
 from lake.testing.stores import put_bytes
 from tests.stores.conftest import objects, staging

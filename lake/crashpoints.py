@@ -1,4 +1,4 @@
-"""Named steps of the write path at which a test can kill the process, to see that a crash there loses nothing.
+"""Named steps of what writes to a lake at which a test can kill the process, to see that a crash there loses nothing.
 
 `REGIONLAKE_CRASHPOINT=<name>` in the environment makes the process kill itself (SIGKILL, so that no clean-up
 runs) when it first comes to that step. Without the variable a step costs one comparison.
@@ -22,7 +22,7 @@ CRASH_POINTS: dict[str, str] = {
     "published": "objects and names are durable, no commit names them",
     "source-removed": "after the commit: the first moved source is gone",
 }
-"""Every step of `lake.stores.local`, in the order in which a batch comes to them."""
+"""Every step, in the order in which a put, and whatever comes below it, gets to them."""
 
 _armed = os.environ.get("REGIONLAKE_CRASHPOINT")
 
