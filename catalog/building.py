@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lake.catalog.feed import COMMITS, FILES, Feed, families_fingerprint
+from lake.catalog.feed import COMMITS, DIRECTORIES, FILES, Feed, families_fingerprint
 from lake.catalog.generations import EVERY_BYTE, CatalogFolder, DatabaseFile, Generation
 from lake.catalog.layers import (
     OBJECT_ROWS,
@@ -20,6 +20,7 @@ from lake.catalog.layers import (
     create_layer,
     identifier,
     layer_tables,
+    load_artifacts,
     load_facts,
     load_objects,
     table_definition,
@@ -29,6 +30,7 @@ from lake.catalog.session import usable
 from lake.catalog.statements import run
 from lake.catalog.tail import ATTRIBUTES, fill
 from lake.errors import StorageError
+from lake.stores.modes import make_file, make_folders
 
 __all__ = ["STORAGE", "Builder", "publishing_lock"]
 
@@ -46,8 +48,8 @@ _MEMORY = "1GB"
 def publishing_lock(path: Path, *, wait: bool) -> Iterator[bool]:
     """Whether this process is the one that publishes. Without ``wait`` nobody is waited for."""
     try:
-        path.parent.mkdir(exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        make_folders(path.parent)
+        descriptor = make_file(path, os.O_RDWR)
     except OSError as error:
         raise StorageError(f"cannot write the catalog in {path.parent}: {error.strerror}") from error
     try:
@@ -93,6 +95,8 @@ class Builder:
 
     def _build(self, connection: duckdb.DuckDBPyConnection, place: Path, last: Generation | None) -> Generation:
         since = last.reach if last is not None else Reach()
+        # Before anything is read: what is expired meanwhile makes this generation one of a journal that was.
+        identity = self.feed.identity()
         until = self.feed.tip()
         for number, file in enumerate(last.files if last is not None else ()):
             _attach(connection, self.folder.path / file.name, f"old{number}", write=False)
@@ -102,6 +106,7 @@ class Builder:
 
         create_layer(connection, "fresh", self.feed.families)
         changed = load_objects(connection, "fresh", self.feed, since, until).changed
+        load_artifacts(connection, "fresh", self.feed, since, until)
         seen = load_facts(connection, "fresh", self.feed, since, until)
         self._load_files(connection, since, until, last is not None)
         self._load_commits(connection, since, until, last is not None)
@@ -123,11 +128,12 @@ class Builder:
             described = self.folder.describe(segment, rows)
             segments.append(described)
             built[described.name] = segment
-        return self._publish(connection, until, last, segments, core, built)
+        return self._publish(connection, identity, until, last, segments, core, built)
 
     def _publish(
         self,
         connection: duckdb.DuckDBPyConnection,
+        identity: str,
         until: Reach,
         last: Generation | None,
         segments: Sequence[DatabaseFile],
@@ -137,12 +143,12 @@ class Builder:
         names = [segment.name for segment in segments]
         run(connection, "DELETE FROM core.superseded WHERE segment NOT IN (SELECT unnest(?::VARCHAR[]))", [names])
         stale = dict(run(connection, "SELECT kind, count(*) FROM core.superseded GROUP BY kind"))
-        rows = _row_counts(connection, "core", ["files", "commits", "attributes"])
+        rows = _row_counts(connection, "core", ["files", "directories", "commits", "attributes"])
         run(connection, "DETACH core")
         described = self.folder.describe(core, rows)
         generation = Generation(
             self.folder.latest_number() + 1,
-            self.feed.identity(),
+            identity,
             until,
             self.feed.commit_id(until.seq),
             families_fingerprint(self.feed.families),
@@ -167,6 +173,7 @@ class Builder:
         stored = pa.schema([("id", pa.int64()), *FILES])
         run(connection, f"CREATE TABLE core.files{table_definition(stored)}")
         run(connection, f"INSERT INTO core.files SELECT row_number() OVER () - 1, {columns} FROM {rows}")
+        fill(connection, "core.directories", DIRECTORIES, self.feed.directories(now))
         attributes = ATTRIBUTES.format(key="f.id AS file", files="core.files")
         run(connection, f"CREATE TABLE core.attributes AS {attributes}")
 

@@ -11,8 +11,10 @@ import pyarrow as pa
 from lake.catalog.reach import Reach
 
 __all__ = [
+    "ARTIFACTS",
     "CHUNKS",
     "COMMITS",
+    "DIRECTORIES",
     "FILES",
     "OBJECTS",
     "Fact",
@@ -63,6 +65,16 @@ FILES = pa.schema(
     ]
 )
 
+DIRECTORIES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("modified", pa.timestamp("us")),
+        ("commit", pa.int64()),
+        ("attributes", pa.string()),  # JSON object or null
+    ]
+)
+"""Directories of the main branch that were made on purpose: for `lake.generation_journal`, no view shows them."""
+
 OBJECTS = pa.schema(
     [
         ("object", pa.int64()),
@@ -75,6 +87,9 @@ OBJECTS = pa.schema(
         ("sha256", pa.string()),
         ("damaged", pa.int32()),
         ("live", pa.bool_()),
+        ("damage", pa.list_(pa.int32())),  # numbers of the chunks that are known to be damaged
+        ("pack", pa.binary()),  # digest of the pack that it lies in; null: in a file of its own
+        ("start", pa.int64()),  # its first byte there, 0-based
     ]
 )
 
@@ -87,6 +102,19 @@ CHUNKS = pa.schema(
         ("digest", pa.binary()),
     ]
 )
+
+ARTIFACTS = pa.schema(
+    [
+        ("artifact", pa.int64()),  # the greatest one of an object, a kind, a code and inputs counts
+        ("object", pa.int64()),
+        ("kind", pa.string()),
+        ("code", pa.string()),
+        ("inputs", pa.string()),
+        ("target", pa.binary()),  # digest of the object that holds the bytes of a big one
+        ("body", pa.binary()),
+    ]
+)
+"""Artifacts that are no facts: indexes and tables."""
 
 COMMITS = pa.schema(
     [
@@ -146,11 +174,19 @@ class Feed(Protocol):
         """
         ...
 
+    def directories(self, now: Viewpoint) -> Iterator[pa.RecordBatch]:
+        """All directories that were made on purpose and are seen now."""
+        ...
+
     def objects(self, since: Reach, until: Reach) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
         """Objects that came or changed, and the chunks of those with several; one not ``live`` is gone."""
         ...
 
     def commits(self, since: Reach, until: Reach) -> Iterator[pa.RecordBatch]: ...
+
+    def artifacts(self, since: Reach, until: Reach) -> Iterator[pa.RecordBatch]:
+        """Artifacts that are no facts, in the order in which they were kept."""
+        ...
 
     def facts(self, since: Reach, until: Reach) -> Iterator[Fact]:
         """Facts in the order in which they were kept."""

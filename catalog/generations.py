@@ -20,14 +20,17 @@ from typing import Any, Self
 from blake3 import blake3
 
 from lake.catalog.reach import Reach
+from lake.crashpoints import crash_point
 from lake.errors import FormatError, LakeError, StorageError
+from lake.stores.modes import file_mode, make_folders
 
 __all__ = ["EVERY_BYTE", "CatalogFolder", "DatabaseFile", "Generation"]
 
 EVERY_BYTE = math.inf
 """For `CatalogFolder.newest`."""
 
-_VERSION = 1
+_VERSION = 2
+"""Of the tables: generations of another version are made anew."""
 _KEPT = 2
 """Generations: those who have read the older manifest may still be about to open its files."""
 _HASHED = 32 << 20
@@ -84,7 +87,7 @@ class Generation:
             FormatError: not a manifest, damaged, or of another version.
         """
         body, _, digest = text.partition(b"\n")
-        if blake3(body).hexdigest().encode() != digest.strip():
+        if not _sealed(body, digest):
             raise FormatError("the manifest does not match its digest")
         values: dict[str, Any] = json.loads(body)
         if values.pop("version", None) != _VERSION:
@@ -144,9 +147,13 @@ class CatalogFolder:
 
     def discard(self, generation: Generation) -> None:
         """Take a damaged generation out of use."""
+        self.discard_manifest(generation.number)
+
+    def discard_manifest(self, number: int) -> None:
+        """Take a generation out of use whose manifest is damaged."""
         # Who may not do so goes on without it, too.
         with contextlib.suppress(OSError):
-            self._manifest(generation.number).unlink()
+            self._manifest(number).unlink()
 
     def damaged(self) -> list[Generation]:
         """Generations of which a file is missing or is not what its digest says; reads every byte."""
@@ -162,6 +169,25 @@ class CatalogFolder:
                     found.append(generation)
         return found
 
+    def damaged_manifests(self) -> list[int]:
+        """Numbers of generations whose manifest does not match its own digest."""
+        found = []
+        for number in self._numbers():
+            with contextlib.suppress(FileNotFoundError):
+                body, _, digest = self._manifest(number).read_bytes().partition(b"\n")
+                if not _sealed(body, digest):
+                    found.append(number)
+        return found
+
+    def unnamed(self) -> list[str]:
+        """Files of generations that no manifest names: left by a crash, or of a generation that is being published."""
+        named = set()
+        files = {path.name for path in self.path.glob("*.duckdb") if _NAME.fullmatch(path.name)}
+        for number in self._numbers():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                named |= {file.name for file in Generation.decode(self._manifest(number).read_bytes()).files}
+        return sorted(files - named)
+
     def _is_whole(self, file: DatabaseFile) -> bool:
         try:
             return self._whole(file, EVERY_BYTE)
@@ -175,7 +201,7 @@ class CatalogFolder:
         try:
             for left in self.path.glob("building-*"):
                 _remove(left)
-            folder.mkdir(parents=True)
+            make_folders(folder)
             try:
                 yield folder
             finally:
@@ -198,17 +224,24 @@ class CatalogFolder:
             built: finished files of `building` by the names that they get.
             sync_file, sync_folder: make a file, or the names in a folder, durable.
         """
+        crash_point("generation-built")
         for name, path in built.items():
             path.chmod(0o444)
             sync_file(path)
             path.rename(self.path / name)
+            crash_point("generation-file-named")
         sync_folder(self.path)
+        crash_point("generation-files-durable")
         manifest = self._manifest(generation.number)
         fresh = manifest.with_name(f"building-{secrets.token_hex(4)}.json")
         fresh.write_bytes(generation.encode())
+        fresh.chmod(file_mode(self.path))
         sync_file(fresh)
+        crash_point("generation-manifest-written")
         fresh.rename(manifest)
+        crash_point("generation-manifest-named")
         sync_folder(self.path)
+        crash_point("generation-published")
         self.prune()
 
     def prune(self) -> None:
@@ -229,6 +262,10 @@ class CatalogFolder:
         for number in list(self._numbers()):
             self._manifest(number).unlink(missing_ok=True)
         self.prune()
+
+
+def _sealed(body: bytes, digest: bytes) -> bool:
+    return digest.removesuffix(b"\n") == blake3(body).hexdigest().encode()
 
 
 def _digest(path: Path) -> str:

@@ -2,8 +2,8 @@
 
 A layer has, for every kind of facts, a table of that name: column ``object``, the columns of the kind, ``ord``. Of a
 shared kind it has the tables once each under ``set`` (128 bits of their BLAKE3), and ``<kind>_of`` says which object
-has which. The objects themselves are in ``object_rows``, the chunks of those with several in ``chunk_map``. Every layer
-stands for itself.
+has which. The objects themselves are in ``object_rows``, the chunks of those with several in ``chunk_map``, indexes and
+tables in ``artifact_rows``. Every layer stands for itself.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from lake.catalog.feed import CHUNKS, OBJECTS, Fact, Family, Feed
+from lake.catalog.feed import ARTIFACTS, CHUNKS, OBJECTS, Fact, Family, Feed
 from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 from lake.columns import column, number_column
 
 __all__ = [
+    "ARTIFACT_ROWS",
     "CHUNK_MAP",
     "OBJECT_ROWS",
     "LoadedObjects",
@@ -29,6 +30,7 @@ __all__ = [
     "create_layer",
     "identifier",
     "layer_tables",
+    "load_artifacts",
     "load_facts",
     "load_objects",
     "table_definition",
@@ -36,9 +38,10 @@ __all__ = [
 
 OBJECT_ROWS = "object_rows"
 CHUNK_MAP = "chunk_map"
+ARTIFACT_ROWS = "artifact_rows"
 
-_PLAIN = frozenset(("digest", "set"))
-"""Columns of hashes: DuckDB would try for long to make them smaller."""
+_PLAIN = frozenset(("digest", "set", "target", "body"))
+"""Columns of hashes and of what is packed: DuckDB would try for long to make them smaller."""
 _TYPES = {
     pa.string(): "VARCHAR",
     pa.binary(): "BLOB",
@@ -63,7 +66,7 @@ def identifier(name: str) -> str:
 
 def layer_tables(families: Iterable[Family]) -> list[str]:
     """Names of the tables of a layer."""
-    names = [OBJECT_ROWS, CHUNK_MAP]
+    names = [OBJECT_ROWS, CHUNK_MAP, ARTIFACT_ROWS]
     for family in families:
         names += [family.name, f"{family.name}_of"] if family.shared else [family.name]
     return names
@@ -82,7 +85,7 @@ _LINKS = pa.schema([("object", pa.int64()), ("set", pa.binary())])
 
 def create_layer(connection: duckdb.DuckDBPyConnection, place: str, families: Sequence[Family]) -> None:
     """Make the empty tables of a layer in a schema that exists; ``place`` is its name, ready for SQL."""
-    schemas = {OBJECT_ROWS: OBJECTS, CHUNK_MAP: CHUNKS}
+    schemas = {OBJECT_ROWS: OBJECTS, CHUNK_MAP: CHUNKS, ARTIFACT_ROWS: ARTIFACTS}
     for family in families:
         schemas[family.name] = _table_schema(family)
         if family.shared:
@@ -135,6 +138,12 @@ def load_objects(
         chunks += pieces.num_rows
         changed += [number for number in rows["object"].to_pylist() if number <= since.object]
     return LoadedObjects(objects, chunks, changed)
+
+
+def load_artifacts(connection: duckdb.DuckDBPyConnection, place: str, feed: Feed, since: Reach, until: Reach) -> None:
+    """Bring artifacts that are no facts into a layer."""
+    for batch in feed.artifacts(since, until):
+        _insert(connection, pa.Table.from_batches([batch]), f"INSERT INTO {place}.{ARTIFACT_ROWS} FROM given")
 
 
 class _Loader:
@@ -236,7 +245,8 @@ def copy_layer(
         families: kinds of facts.
     """
     for source, left_out in sources:
-        run(connection, f"INSERT INTO {place}.{CHUNK_MAP} FROM {source}.{CHUNK_MAP}")
+        for table in (CHUNK_MAP, ARTIFACT_ROWS):
+            run(connection, f"INSERT INTO {place}.{table} FROM {source}.{table}")
         kept = _without(left_out, OBJECT_ROWS)
         run(connection, f"INSERT INTO {place}.{OBJECT_ROWS} FROM {source}.{OBJECT_ROWS}{kept}")
         for family in families:

@@ -28,6 +28,8 @@ def check_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Stat
     Raises:
         BadQuery: a syntax error, no statement or several, or one that does more than read.
     """
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise BadQuery("the query is not UTF-8")
     try:
         statements = connection.extract_statements(text)
     except duckdb.Error as error:

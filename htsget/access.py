@@ -33,6 +33,8 @@ class Principal:
     grants: tuple[Grant, ...] = ()
     expires: float | None = None
     """Seconds since the epoch, UTC; None: never."""
+    token: str = ""
+    """Id of the token of the lake that they showed; empty without one."""
 
     @cached_property
     def _everything(self) -> frozenset[Verb]:

@@ -31,11 +31,27 @@ class Doorman:
 
             self._issuer = Issuer(oidc)
         self._seen: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._holders: OrderedDict[str, float] = OrderedDict()
 
     def remembered(self, token: str) -> Principal | None:
         """The principal, if the token was seen lately; costs nothing. For the thread of the event loop."""
         found = self._seen.get(_key(token))
         return found[1] if found is not None and time.monotonic() < found[0] else None
+
+    def holder_remembered(self, holder: str) -> bool:
+        """Whether the token of that id was good a moment ago. For the thread of the event loop."""
+        return time.monotonic() < self._holders.get(holder, 0.0)
+
+    def holder_is_good(self, holder: str) -> bool:
+        """Whether the token of that id is neither revoked nor expired. Blocking."""
+        return self._tokens.is_good(holder)
+
+    def remember_holder(self, holder: str) -> None:
+        """For `holder_remembered`, for as long as a token is. On the event loop's thread."""
+        self._holders[holder] = time.monotonic() + _TOKEN_SECONDS
+        self._holders.move_to_end(holder)
+        if len(self._holders) > _REMEMBERED:
+            self._holders.popitem(last=False)
 
     def principal(self, token: str) -> Principal:
         """Blocking.
@@ -48,7 +64,7 @@ class Doorman:
             if found is None:
                 raise refusal("this token is not known, has expired or was revoked")
             expires = None if found.expires is None else found.expires / 1e9
-            return Principal(f"token:{found.id}", granted(found), expires)
+            return Principal(f"token:{found.id}", granted(found), expires, found.id)
         if self._issuer is None or len(token) > _LONGEST:
             raise refusal("this is no token of this server")
         return self._issuer.principal(token)

@@ -26,6 +26,7 @@ from lake.errors import (
     LakeLocked,
     NotDirectory,
     NotFound,
+    QuotaExceeded,
     ReadOnly,
     SourceChanged,
     StorageError,
@@ -91,6 +92,8 @@ def problem_of(error: LakeError, root: Path | None = None) -> Problem:
             return Problem(503, "Unavailable", "the lake is busy: try again", {"Retry-After": "5"})
         case SourceChanged():
             return Problem(400, "InvalidInput", "the data ended or changed while it was read")
+        case QuotaExceeded():
+            return Problem(507, "InsufficientStorage", " ".join(str(error).split()))
         case StorageError() if _is_full(error):
             return Problem(507, "InsufficientStorage", "the server has no room for this")
     for kind, status, name in _KINDS:

@@ -107,16 +107,22 @@ def _loaded(place: str) -> bytes:
 def _public_keys(body: bytes) -> dict[str | None, jwt.PyJWK]:
     """Keys for signatures, by id. Symmetric ones have no place in a public file: who reads it could sign with them."""
     keys: dict[str | None, jwt.PyJWK] = {}
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise ValueError("no set of keys") from None
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("no set of keys")
     for item in document["keys"]:
         if not isinstance(item, dict) or item.get("kty") == "oct" or item.get("use", "sig") != "sig":
             continue
+        kid = item.get("kid")
         try:
-            keys[item.get("kid")] = jwt.PyJWK.from_dict(item)
-        except jwt.PyJWTError:  # of a kind that we do not know
+            key = jwt.PyJWK.from_dict(item)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError):  # of a kind that we do not know, or damaged
             continue
+        if kid is None or isinstance(kid, str):
+            keys[kid] = key
     return keys
 
 

@@ -25,6 +25,7 @@ from lake.htsget.errors import Problem, missing
 from lake.htsget.uploads import Inlet, Receipt, Wanted, keep_file
 from lake.journal.base import Json
 from lake.lake import Lake
+from lake.stores.modes import make_file, make_folders
 
 __all__ = ["HeldUpload", "Upload", "UploadDesk"]
 
@@ -78,7 +79,7 @@ class UploadDesk:
         upload = Upload(lease, wanted.path, wanted.ref, size, wanted.attributes, metadata, time.time() + self.seconds)
         folder = self._folder(lease)
         try:
-            folder.mkdir(parents=True)
+            make_folders(folder)
             held = HeldUpload(self, self._lake, folder, _locked(folder), upload)
             held.begin()
         except OSError as error:
@@ -146,7 +147,7 @@ class HeldUpload:
         self._renewed = time.monotonic()
 
     def begin(self) -> None:
-        (self._folder / "data").touch(mode=0o600)
+        os.close(make_file(self._folder / "data", os.O_WRONLY))
         self._save()
 
     def renew(self) -> None:
@@ -176,7 +177,8 @@ class HeldUpload:
     def inlet(self, algorithms: Sequence[str] = ()) -> Inlet:
         """Where the next bytes go. With algorithms, they count only after `accept`."""
         if algorithms:
-            (self._folder / "floor").write_text(str(self.upload.offset))
+            with open(make_file(self._folder / "floor", os.O_WRONLY | os.O_TRUNC), "w") as floor:
+                floor.write(str(self.upload.offset))
         return _KeptInlet(self, self._folder / "data", algorithms)
 
     def accept(self) -> None:

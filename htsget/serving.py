@@ -46,13 +46,14 @@ def admitted(settings: Settings, *, authenticate: bool) -> Settings:
     Raises:
         NotFound: there is no such ref.
         InvalidInput: others could reach the server, nobody could authenticate, and it is not said to be public.
+        ReadOnly: the lake is read from its catalog, which knows no tokens: an issuer is needed, or ``public``.
     """
     with Lake.open_at(settings.root, ref=settings.ref, readonly=True) as lk:
         lk.repo.journal.resolve(settings.ref)
         settings = replace(settings, root=lk.root)
+        if settings.public:
+            return settings
         known = settings.oidc is not None or any(token.live for token in lk.tokens.list())
-    if settings.public:
-        return settings
     if known or authenticate:
         if not known:
             raise InvalidInput("nobody could use this server: make a token ('lake token create --read …') first")

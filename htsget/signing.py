@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import hashlib
 import hmac
 import json
@@ -16,15 +17,21 @@ from pathlib import Path
 
 from lake.errors import StorageError
 from lake.htsget.errors import Problem
+from lake.keyfile import SECRET_BYTES, key_text, read_key
+from lake.stores.modes import is_shared
 
-__all__ = ["Signer", "load_secret"]
+__all__ = ["HOLDER", "Signer", "load_secret"]
 
-_SECRET_BYTES = 32
+HOLDER = "by"
+"""Claim: the id of the token of the lake that was shown when a URL was given."""
+
 _SIGNATURE_BYTES = 16
 """128 bits of the MAC: what cannot be guessed needs no more, and these stand in every URL of a ticket."""
 _STEP = 64
 """Ends are put off to a multiple of so many seconds, so that the same request gives the same URL for a while."""
 _LONGEST = 8192
+_NOT_WRITTEN = (errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS)
+"""Another process made the key, or nobody can here."""
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -34,18 +41,29 @@ class Signer:
     def __init__(self, secret: bytes) -> None:
         self._mac = hmac.new(secret, digestmod=hashlib.sha256)
 
-    def sign(self, claims: Mapping[str, str | int], seconds: float) -> str:
+    def sign(
+        self, claims: Mapping[str, str | int], seconds: float, holder: str = "", until: float | None = None
+    ) -> str:
         """A token of letters, digits, ``-``, ``_`` and one ``.``, good for ``seconds`` and up to a minute more.
 
-        The key ``exp`` is taken. Claims of different routes must differ in their keys, or hold the route's name:
-        a token says nothing else about what it is for.
+        Claims of different routes must differ in their keys, or hold the route's name: a token says nothing else about
+        what it is for.
+
+        Args:
+            claims: what it stands for; the keys ``exp`` and ``by`` are taken.
+            seconds: how long it is good for.
+            holder: id of the lake's token that was shown for it, which `HOLDER` gives back; without that it is no good.
+            until: seconds since the epoch, UTC: it is not good for any longer than whoever asked.
         """
         end = -(-int(time.time() + seconds) // _STEP) * _STEP
-        body = _encoded(_JSON.encode({**claims, "exp": end}).encode())
+        if until is not None:
+            end = min(end, int(until))
+        named = {HOLDER: holder} if holder else {}
+        body = _encoded(_JSON.encode({**claims, **named, "exp": end}).encode())
         return f"{body}.{self._signature(body)}"
 
     def verify(self, token: str) -> dict[str, str | int]:
-        """The claims of a token.
+        """The claims of a token, and its holder as `HOLDER` where it has one: see `lake.htsget.state.Server.claims`.
 
         Raises:
             Problem: 403, whatever is wrong with it.
@@ -82,24 +100,29 @@ def load_secret(root: Path) -> bytes:
     A lake that cannot be written gets a secret for this process alone.
 
     Raises:
-        StorageError: the file cannot be read, or holds something else.
+        StorageError: the file cannot be read or made, holds something else, or others can read it.
     """
     path = root / "server.key"
-    with contextlib.suppress(FileExistsError, PermissionError):
-        _make_secret(path)
     try:
-        text = path.read_text("ascii")
-        secret = bytes.fromhex(text)
-    except FileNotFoundError:
-        return secrets.token_bytes(_SECRET_BYTES)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read as a key: remove it, and a new one is made") from error
-    if len(secret) != _SECRET_BYTES:
-        raise StorageError(f"{path} holds no key of {_SECRET_BYTES} bytes: remove it, and a new one is made")
-    return secret
+        _make_secret(path, 0o640 if is_shared(root) else 0o600)
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise StorageError(f"cannot make {path}: {error.strerror}") from error
+    _refuse_open_secret(path)
+    secret = read_key(path)
+    return secret if secret is not None else secrets.token_bytes(SECRET_BYTES)
 
 
-def _make_secret(path: Path) -> None:
+def _refuse_open_secret(path: Path) -> None:
+    """Raises StorageError: who is not of the lake could read the key, and sign what they like."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mode & (0o007 if is_shared(path.parent) else 0o077):
+            raise StorageError(
+                f"others can read {path}, and so could sign URLs of their own: remove it, and a new key is made"
+            )
+
+
+def _make_secret(path: Path, mode: int) -> None:
     """A link makes the name appear with its content, for the first of several workers that start at once."""
     if path.exists():
         return
@@ -107,7 +130,8 @@ def _make_secret(path: Path) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(_SECRET_BYTES))
+            os.fchmod(descriptor, mode)
+            file.write(key_text(secrets.token_bytes(SECRET_BYTES)))
         os.link(fresh, path)
     finally:
         fresh.unlink()

@@ -16,7 +16,7 @@ from lake.htsget.access import ANONYMOUS, Principal
 from lake.htsget.authentication import Doorman
 from lake.htsget.errors import Problem
 from lake.htsget.settings import Settings
-from lake.htsget.signing import Signer, load_secret
+from lake.htsget.signing import HOLDER, Signer, load_secret
 from lake.lake import Lake
 
 __all__ = ["Server", "ServerOf", "server_of"]
@@ -71,6 +71,20 @@ class Server:
             known = await self.run(self._doorman.principal, token)
             self._doorman.remember(token, known)
         return known
+
+    async def claims(self, signed: str) -> dict[str, str | int]:
+        """What a signed URL stands for. It is good for no longer than the token that was shown for it.
+
+        Raises:
+            Problem: 403; it was not made here, has expired, or the token was revoked more than a few seconds ago.
+        """
+        claims = self.signer.verify(signed)
+        holder = str(claims.pop(HOLDER, ""))
+        if holder and not self._doorman.holder_remembered(holder):
+            if not await self.run(self._doorman.holder_is_good, holder):
+                raise Problem(403, "PermissionDenied", "the token that this URL was given for is good no more")
+            self._doorman.remember_holder(holder)
+        return claims
 
     def url(self, request: Request, path: str) -> str:
         """The absolute URL of a path of this server, percent-encoded; ``path`` starts with ``/``, has no query.

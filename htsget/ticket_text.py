@@ -33,9 +33,13 @@ class Addresses(NamedTuple):
     """What stands before the path of every URL, percent-encoded."""
     signer: Signer
     seconds: float
+    holder: str = ""
+    """Id of the token that was shown for the ticket: its URLs are good for no longer."""
+    until: float | None = None
+    """When who asked is let in no more, seconds since the epoch; None: never."""
 
     def of(self, route: str, claims: Mapping[str, str | int]) -> str:
-        token = self.signer.sign(claims, self.seconds)
+        token = self.signer.sign(claims, self.seconds, self.holder, self.until)
         if len(token) > _LONGEST_TOKEN:
             raise Problem(413, "PayloadTooLarge", "too many regions for this kind of answer: ask for fewer at a time")
         return f"{self.base}/{route}/{token}"

@@ -124,11 +124,12 @@ def named_attributes(pairs: Iterable[tuple[str, str]]) -> dict[str, Json]:
     }
 
 
-def check_target(lake: Lake, path: str, ref: str) -> None:
+def check_target(lake: Lake, path: str, ref: str, size: int | None = None) -> None:
     """Refuse what cannot become a file, before its bytes are sent.
 
     Raises:
         Problem: 403, no branch; 409, a directory is there.
+        QuotaExceeded: a file of ``size`` bytes has no room.
         LakeError: no such ref.
     """
     tree = lake.tree(ref)
@@ -136,6 +137,8 @@ def check_target(lake: Lake, path: str, ref: str) -> None:
         raise Problem(403, "PermissionDenied", "only branches can be written, no tag and no past commit")
     if tree.is_directory(path):
         raise Problem(409, "Conflict", f"{path or 'the top of the lake'} is a directory")
+    if size is not None:
+        lake.repo.journal.check_quotas(tree.view, {path: size})
 
 
 def precondition(lake: Lake, path: str, ref: str | None, headers: Mapping[str, str]) -> Expect | None:

@@ -16,13 +16,13 @@ from lake.lake import Lake
 __all__ = ["Lake", "LakeError", "init", "open"]
 
 
-def init(root: str | os.PathLike[str]) -> Lake:
-    """Make a new lake in a directory.
+def init(root: str | os.PathLike[str], *, shared: bool = False) -> Lake:
+    """Make a new lake in a directory, for this user alone or ``shared`` with the group of the directory.
 
     Raises:
         lake.errors.AlreadyExists: there is one.
     """
-    return Lake.init(root)
+    return Lake.init(root, shared=shared)
 
 
 def open(root: str | os.PathLike[str] | None = None, *, ref: str = "main", readonly: bool = False) -> Lake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lake.digest import Digest
-from lake.errors import LakeError, NotFound
+from lake.errors import Conflict, LakeError, NotFound
 from lake.formats.base import RegionFormat
 from lake.journal.base import Artifact, ObjectRecord
 from lake.objects import ObjectReader
@@ -49,10 +50,10 @@ def pack_artifact(
     """An artifact ready to be registered; the bytes of a big one are durable as an object when this returns."""
     if len(body) <= INLINE_LIMIT:
         return Artifact(digest, kind, code, body=body), []
-    with repo.store.batch(repo.session()) as batch:
+    with repo.batch() as batch:
         staged = batch.put_stream(io.BytesIO(body))
         stored = batch.publish()[0]
-    record = ObjectRecord(staged.digest, staged.size, kind, stored.location)
+    record = ObjectRecord(staged.digest, staged.size, kind, stored.location, probe=stored.probe)
     return Artifact(digest, kind, code, target=staged.digest), [record]
 
 
@@ -65,7 +66,9 @@ def keep_artifact(repo: Repository, digest: Digest, kind: str, code: str, body: 
     if repo.readonly or repo.journal.object(digest) is None:
         return
     artifact, records = pack_artifact(repo, digest, kind, code, body)
-    repo.journal.add_artifacts([artifact], records)
+    # Nothing is kept of an object that has left the lake meanwhile.
+    with contextlib.suppress(Conflict):
+        repo.add_artifacts([artifact], records)
 
 
 def artifact_bytes(repo: Repository, artifact: Artifact) -> bytes:
@@ -119,7 +122,7 @@ def build_index(repo: Repository, form: RegionFormat, reader: ObjectReader) -> B
         DamagedObject: its bytes are not what they were.
     """
     with repo.scratch() as folder:
-        path = repo.store.local_path(reader.record.location)
+        path = repo.store.local_path(reader.located())
         if path is None:
             # It lies in a pack, hence is small.
             path = folder / "object"

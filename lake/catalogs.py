@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lake.catalog.limits import Limits
-from lake.errors import LakeError, ReadOnly
+from lake.errors import LakeError, ReadOnly, StorageError
+from lake.generation_journal import GenerationJournal
 from lake.repository import Repository
 from lake.stores.durable import System
 
@@ -104,8 +105,13 @@ class CatalogDesk:
             InvalidRef, NotFound: no such ref.
             StorageError, NotALake: the journal is damaged or gone.
         """
-        from lake.catalog.session import CatalogConnection
+        from lake.catalog.session import CatalogConnection, usable
 
+        if isinstance(self._repo.journal, GenerationJournal) and usable(self._folder, self._feed, 0) is None:
+            raise StorageError(
+                f"the catalog in {self._folder.path} is of other software than this: publish it anew where the lake "
+                "can be written ('lake catalog rebuild')"
+            )
         made = CatalogConnection(self._folder, self._feed, at or self._ref, limits=limits, sandbox=sandbox)
         self._open.add(made)
         self._notice(made)
@@ -206,7 +212,7 @@ class CatalogDesk:
         from lake.catalog.building import Builder, publishing_lock
 
         self._check_writable()
-        system = System()
+        system = self._repo.system
         builder = Builder(self._folder, self._feed, _file_sync(system), system.sync_directory)
         with publishing_lock(self._folder.path / "publish.lock", wait=force) as mine:
             if not mine or not (force or self.due()):
@@ -215,7 +221,7 @@ class CatalogDesk:
 
     def _check_writable(self) -> None:
         if self._repo.readonly:
-            raise ReadOnly(f"{self._repo.root} is opened read-only: its catalog cannot be published")
+            raise ReadOnly(self._repo.refusal())
 
     def status(self) -> CatalogStatus:
         """What is published."""

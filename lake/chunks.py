@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from lake.digest import Digest, digest_of
 from lake.errors import FormatError
-from lake.formats.cutters import BgzfCutter, ContentCutter, CramCutter, Cutter, Learned, LearningCutter
+from lake.formats.cutters import TARGET, BgzfCutter, ContentCutter, CramCutter, Cutter, Learned, LearningCutter
 from lake.formats.line_cutters import FastqCutter, LineCutter
 from lake.formats.spectra.end_cutters import BlockCutter, ElementCutter
 
@@ -37,6 +37,10 @@ _GATHERED = 1 << 20
 """Small pieces are gathered up to this size before a cutter sees them: cutters look back a little at each piece."""
 _LARGE = 64 << 20
 """Files from this size on are cut more coarsely where the table leaves it open."""
+_MANY = 1 << 20
+"""Chunks on average from which on chunks are larger instead of more: a map has to fit into memory."""
+_LARGEST_AVERAGE = 4 << 20
+"""Bytes; FastCDC takes no larger ones, and verifying a chunk should not take long."""
 
 
 class Chunk(NamedTuple):
@@ -201,14 +205,34 @@ class CutterRule(NamedTuple):
     smallest: int
     """Files of up to this many bytes are one chunk, whatever they hold."""
     make: Callable[[], Cutter]
+    average: int = 0
+    """Bytes that a chunk usually has, where `larger` knows more of them."""
+    larger: Callable[[int], Cutter] | None = None
+    """Gives a cutter of chunks that are so many times larger; a power of two."""
+
+    def cutter(self, size: int | None) -> Cutter:
+        """A cutter for a file of that size; that of a huge one makes larger chunks, so that there are not too many."""
+        if size is None or self.larger is None:
+            return self.make()
+        times = 1
+        while size > self.average * times * _MANY and 2 * self.average * times <= _LARGEST_AVERAGE:
+            times *= 2
+        return self.larger(times)
 
 
 def _by_content(smallest: int, average: int, largest: int) -> CutterRule:
-    return CutterRule(smallest << 10, lambda: ContentCutter(smallest << 10, average << 10, largest << 10))
+    return _by_sizes(ContentCutter, smallest << 10, average << 10, largest << 10)
 
 
 def _by_lines(cutter: type[LineCutter], smallest: int, average: int, largest: int) -> CutterRule:
-    return CutterRule(smallest << 10, lambda: cutter(smallest << 10, average << 10, largest << 10))
+    return _by_sizes(cutter, smallest << 10, average << 10, largest << 10)
+
+
+def _by_sizes(cutter: Callable[[int, int, int], Cutter], smallest: int, average: int, largest: int) -> CutterRule:
+    def larger(times: int) -> Cutter:
+        return cutter(smallest * times, average * times, largest * times)
+
+    return CutterRule(smallest, partial(larger, 1), average, larger)
 
 
 def _mzml() -> Cutter:
@@ -218,7 +242,7 @@ def _mzml() -> Cutter:
 
 
 def _by_elements(tag: bytes) -> CutterRule:
-    return CutterRule(64 << 10, lambda: ElementCutter(tag, 64 << 10, 256 << 10, 1 << 20))
+    return _by_sizes(partial(ElementCutter, tag), 64 << 10, 256 << 10, 1 << 20)
 
 
 _FINE = _by_content(16, 64, 256)
@@ -226,8 +250,8 @@ _COARSE = _by_content(64, 256, 1024)
 
 CUTTERS: dict[str, CutterRule] = {
     # Containers first: what is inside a BGZF file does not matter.
-    "bgzf": CutterRule(1 << 20, BgzfCutter),
-    "CRAM": CutterRule(1 << 20, CramCutter),
+    "bgzf": CutterRule(1 << 20, BgzfCutter, TARGET, lambda times: BgzfCutter(TARGET * times)),
+    "CRAM": CutterRule(1 << 20, CramCutter, TARGET, lambda times: CramCutter(TARGET * times)),
     **dict.fromkeys(("SAM", "VCF", "BED", "GFF3", "GTF", "FASTA"), _by_lines(LineCutter, 16, 64, 256)),
     "FASTQ": _by_lines(FastqCutter, 16, 64, 256),
     "mzML": CutterRule(0, _mzml),
@@ -260,4 +284,4 @@ def cutter_for(container: str | None, format_name: str, size: int | None = None)
     """
     rule = CUTTERS.get(container) if container is not None else None
     rule = rule or CUTTERS.get(format_name) or (_COARSE if size is not None and size >= _LARGE else _FINE)
-    return None if size is not None and size <= rule.smallest else rule.make()
+    return None if size is not None and size <= rule.smallest else rule.cutter(size)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from blake3 import blake3
+
 from lake.errors import AlreadyExists, NotALake, StorageError, UnsupportedVersion
 
-__all__ = ["FORMAT_VERSION", "LakeConfig", "create_config", "find_root", "load_config"]
+__all__ = ["BACKUP_FILE", "FORMAT_VERSION", "LakeConfig", "create_config", "find_root", "load_config"]
 
 FORMAT_VERSION = 1
 """Version of the layout on disk that this software writes."""
 
 FILE_NAME = "lake.toml"
+
+BACKUP_FILE = "backup.json"
+"""What makes the copy of a lake a backup, which nobody writes to but ``lake backup``."""
+
+_CHECKSUM = re.compile(r'^.*"[0-9a-f]{64}".*\n?', re.MULTILINE)
+"""Whatever has become of its name: a line that only a checksum looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,8 @@ class LakeConfig:
     id: uuid.UUID
     """Identity of the lake; copies of a lake share it."""
     created: datetime
+    shared: bool = False
+    """Whether it was made for a group: `lake.stores.modes`."""
 
 
 def load_config(root: Path) -> LakeConfig:
@@ -37,7 +48,8 @@ def load_config(root: Path) -> LakeConfig:
     """
     path = root / FILE_NAME
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
         version = table["format"]
         if not isinstance(version, int) or version < 1:
             raise ValueError(f"format = {version!r}")
@@ -45,7 +57,11 @@ def load_config(root: Path) -> LakeConfig:
             raise UnsupportedVersion(
                 f"{root} is a lake of format {version}, this software reads up to {FORMAT_VERSION}: upgrade regionlake"
             )
-        return LakeConfig(version, uuid.UUID(table["id"]), datetime.fromisoformat(table["created"]))
+        _check(text, table.get("checksum"))
+        shared = table.get("shared", False)
+        if not isinstance(shared, bool):
+            raise ValueError(f"shared = {shared!r}")
+        return LakeConfig(version, uuid.UUID(table["id"]), datetime.fromisoformat(table["created"]), shared)
     except (FileNotFoundError, NotADirectoryError):
         raise NotALake(f"{root} is not a lake: it has no {FILE_NAME}; make one with 'lake init {root}'") from None
     except OSError as error:
@@ -56,26 +72,29 @@ def load_config(root: Path) -> LakeConfig:
         raise StorageError(f"{path} is damaged ({error}); restore it from a copy of the lake") from error
 
 
-def create_config(root: Path) -> LakeConfig:
+def create_config(root: Path, *, shared: bool = False) -> LakeConfig:
     """Write the ``lake.toml`` of a new lake, durably; it is what makes a directory a lake, hence comes last.
 
     Raises:
         AlreadyExists: there is one.
     """
-    config = LakeConfig(FORMAT_VERSION, uuid.uuid4(), datetime.now(UTC).replace(microsecond=0))
+    config = LakeConfig(FORMAT_VERSION, uuid.uuid4(), datetime.now(UTC).replace(microsecond=0), shared)
     text = (
         "# A regionlake. Everything in this directory belongs to it: change nothing by hand.\n"
         f"format = {config.version}\n"
         f'id = "{config.id}"\n'
         f'created = "{config.created.isoformat()}"\n'
     )
+    if shared:
+        text += "shared = true\n"
     path = root / FILE_NAME
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise AlreadyExists(f"{root} is a lake already") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        os.fchmod(descriptor, 0o660 if shared else 0o600)
+        file.write(text + _checksum(text))
         file.flush()
         os.fsync(file.fileno())
     directory = os.open(root, os.O_RDONLY)
@@ -84,6 +103,20 @@ def create_config(root: Path) -> LakeConfig:
     finally:
         os.close(directory)
     return config
+
+
+def _checksum(text: str) -> str:
+    """The last line of a configuration: BLAKE3 of all lines but itself. Lakes made by older software have none."""
+    return f'checksum = "{blake3(text.encode()).hexdigest()}"\n'
+
+
+def _check(text: str, checksum: object) -> None:
+    """Raises ValueError unless the checksum is right, or there never was one."""
+    line = _CHECKSUM.search(text)
+    if line is None and checksum is None:
+        return
+    if line is None or line[0] != _checksum(text.replace(line[0], "")):
+        raise ValueError("it does not match its checksum")
 
 
 def find_root(start: Path | None = None) -> Path:

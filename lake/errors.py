@@ -10,6 +10,7 @@
     ├── NotDirectory        NotADirectoryError  a directory was asked for
     ├── ReadOnly            PermissionError     a tag, a past commit, a read-only lake
     ├── Conflict            RuntimeError        somebody else committed first: read again, retry
+    │   └── Collected       RuntimeError        gc took what was being stored: put it again
     ├── InvalidPath         ValueError          not a path that a lake can hold
     ├── InvalidRef          ValueError          not a ref
     ├── InvalidRegion       ValueError          not a region of this file
@@ -20,6 +21,8 @@
     ├── SourceChanged       OSError             a file changed or vanished while it was read
     ├── Unreadable          OSError             a file outside the lake cannot be read
     ├── StorageError        OSError             the disk or the object store failed
+    │   ├── QuotaExceeded                       more bytes than a quota allows; errno is EDQUOT
+    │   └── StaleJournal                        the journal lacks what its log has: it is not used
     └── DamagedObject       OSError             stored bytes no longer match their digest
 
 Each class is also the builtin that a caller would expect, so ``except FileNotFoundError`` works. A message is
@@ -28,12 +31,14 @@ one line: what happened, where, and what to do about it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 __all__ = [
     "AlreadyExists",
     "BadQuery",
+    "Collected",
     "Conflict",
     "DamagedObject",
     "FormatError",
@@ -47,8 +52,10 @@ __all__ = [
     "NotALake",
     "NotDirectory",
     "NotFound",
+    "QuotaExceeded",
     "ReadOnly",
     "SourceChanged",
+    "StaleJournal",
     "StorageError",
     "Unreadable",
     "Unsupported",
@@ -102,6 +109,17 @@ class Conflict(LakeError, RuntimeError):
     code = "conflict"
 
 
+class Collected(Conflict):
+    """Stored bytes went to the trash before a commit named them."""
+
+    code = "collected"
+
+    def __init__(self, message: str, digests: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.digests = tuple(digests)
+        """Whose bytes: 64 hexadecimal digits each."""
+
+
 class InvalidPath(LakeError, ValueError):
     code = "invalid-path"
 
@@ -140,6 +158,20 @@ class Unreadable(LakeError, OSError):
 
 class StorageError(LakeError, OSError):
     code = "storage"
+
+
+class StaleJournal(StorageError):
+    code = "stale-journal"
+
+
+class QuotaExceeded(StorageError):
+    """Nothing was committed; ``errno`` is EDQUOT, as of a filesystem's quota."""
+
+    code = "quota"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.EDQUOT
 
 
 class DamagedObject(LakeError, OSError):

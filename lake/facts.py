@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ from lake.repository import Repository
 
 __all__ = [
     "keep_located_facts",
+    "kept_facts",
     "load_facts",
     "made_facts",
     "made_located_facts",
@@ -124,6 +125,16 @@ def load_facts(repo: Repository, reader: ObjectReader) -> dict[str, pa.Table]:
     _keep(repo, reader, source.code, fresh)
     tables |= fresh
     return {kind: tables[kind] for kind in FACT_KINDS if kind in tables}
+
+
+def kept_facts(repo: Repository, record: ObjectRecord, kinds: Collection[str]) -> dict[str, pa.Table]:
+    """Those of the kinds that are kept of an object; reads nothing of the object itself."""
+    source = fact_source(record.format)
+    if source is None:
+        return {}
+    wanted = {FACTS_PREFIX + kind for kind in kinds}
+    artifacts = [artifact for artifact in repo.journal.artifacts(record.digest) if artifact.kind in wanted]
+    return _stored(repo, artifacts, source.code)
 
 
 def remake_facts(repo: Repository) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lake.artifacts import FACTS_PREFIX
-from lake.catalog.feed import CHUNKS, COMMITS, FILES, OBJECTS, Fact, Family, Viewpoint
+from lake.catalog.feed import ARTIFACTS, CHUNKS, COMMITS, DIRECTORIES, FILES, OBJECTS, Fact, Family, Viewpoint
 from lake.catalog.reach import Reach
 from lake.chunks import ChunkMap
 from lake.columns import column, number_column
@@ -20,6 +20,7 @@ from lake.facts import unpack_facts
 from lake.formats.facts.kinds import FACT_KINDS
 from lake.journal.base import Mark, View
 from lake.repository import Repository
+from lake.stores.places import pack_digest
 
 __all__ = ["LakeFeed"]
 
@@ -42,7 +43,8 @@ class LakeFeed:
         return [Family(kind.name, kind.summary, kind.schema, kind.shared) for kind in FACT_KINDS.values()]
 
     def identity(self) -> str:
-        return self._repo.journal.identity()
+        # Rows that go when history is thinned are no changes that a generation could catch up with.
+        return f"{self._repo.journal.identity()}.{self._repo.journal.expirations()}"
 
     def tip(self) -> Reach:
         return Reach(*self._repo.journal.tip())
@@ -73,6 +75,13 @@ class LakeFeed:
             rows, after = journal.feed_files(now, after, _PAGE)
             yield _files(rows)
 
+    def directories(self, now: Viewpoint) -> Iterator[pa.RecordBatch]:
+        assert isinstance(now, View)
+        rows = self._repo.journal.feed_directories(now)
+        for start in range(0, len(rows), _PAGE):
+            path, modified, commit, attributes = zip(*rows[start : start + _PAGE], strict=True)
+            yield _batch(DIRECTORIES, [path, _micros(modified), commit, attributes])
+
     def objects(self, since: Reach, until: Reach) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
         """Objects that came or changed, and the chunks of new ones: those of older ones never change."""
         after = 0
@@ -96,6 +105,12 @@ class LakeFeed:
             seq, digest, branch, created, author, message, changes = zip(*rows, strict=True)
             yield _batch(COMMITS, [seq, digest, branch, _micros(created), author, message, changes])
             after = seq[-1]
+
+    def artifacts(self, since: Reach, until: Reach) -> Iterator[pa.RecordBatch]:
+        after = since.fact
+        while rows := self._repo.journal.feed_other_artifacts(FACTS_PREFIX, after, until.object, _ARTIFACT_PAGE):
+            yield _batch(ARTIFACTS, zip(*rows, strict=True))
+            after = rows[-1][0]
 
     def facts(self, since: Reach, until: Reach) -> Iterator[Fact]:
         after = since.fact
@@ -148,7 +163,8 @@ def _map(row: Sequence[Any]) -> ChunkMap | None:
 
 
 def _objects(rows: Sequence[Sequence[Any]], maps: Sequence[ChunkMap | None]) -> pa.RecordBatch:
-    number, digest, size, form, problems, checksums, _, state, damaged = zip(*rows, strict=True)
+    number, digest, size, form, problems, checksums, _, state, damaged, handle, start = zip(*rows, strict=True)
+    bad = [[int(ord) for ord in text.split(",")] if text else [] for text in damaged]
     sums = [json.loads(text) if text else {} for text in checksums]
     return _batch(
         OBJECTS,
@@ -161,8 +177,11 @@ def _objects(rows: Sequence[Sequence[Any]], maps: Sequence[ChunkMap | None]) -> 
             [json.loads(text) if text else [] for text in problems],
             [found.get("md5") for found in sums],
             [found.get("sha256") for found in sums],
-            damaged,
+            [len(found) for found in bad],
             [found == "live" for found in state],
+            bad,
+            [pack_digest(found) for found in handle],
+            start,
         ],
     )
 

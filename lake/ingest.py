@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from lake.errors import (
     IsDirectory,
     LakeError,
     NotDirectory,
+    NotFound,
     SourceChanged,
     StorageError,
 )
@@ -137,7 +139,7 @@ class Intake:
         total = 0 if isinstance(self._progress, Silent) else sum(_size(job) for job in jobs)
         self._progress.start(total, "put")
         group: list[_Taken] = []
-        batch = self._repo.store.batch(self._repo.session(), self._located)
+        batch = self._repo.batch(self._located)
         self.batches.append(batch)
         waiting = 0
         for job in jobs:
@@ -152,7 +154,7 @@ class Intake:
             if len(group) >= _GROUP_FILES or waiting >= _GROUP_BYTES:
                 self._repo.session()
                 self._publish(batch, group)
-                batch, group, waiting = self._repo.store.batch(self._repo.session(), self._located), [], 0
+                batch, group, waiting = self._repo.batch(self._located), [], 0
                 self.batches.append(batch)
         if self._options.all_or_nothing and self.failures:
             raise InvalidInput(
@@ -302,6 +304,7 @@ class Intake:
         stored = batch.publish()
         known = self._repo.journal.locations([taken.staged.digest for taken in group])
         moved: dict[Digest, Location] = {}
+        probe = min(result.probe for result in stored)
         healed: set[Digest] = set()
         fresh: set[Digest] = set()
         for taken, result in zip(group, stored, strict=True):
@@ -321,6 +324,7 @@ class Intake:
                 taken.chunks,
                 taken.problems,
                 taken.checksums,
+                result.probe,
             )
             taken.record = record
             if digest not in known or self._options.checksums:
@@ -335,7 +339,7 @@ class Intake:
                 )
             )
         if moved or healed:
-            self._remember_healed(moved, healed)
+            self._remember_healed(moved, healed, probe)
         self._index(group)
         self._pair(group)
         self._describe(group)
@@ -358,9 +362,11 @@ class Intake:
         self.artifacts.extend(described.artifacts)
         self.objects.update((made.digest, made) for made in described.objects)
 
-    def _remember_healed(self, moved: dict[Digest, Location], healed: set[Digest]) -> None:
+    def _remember_healed(self, moved: dict[Digest, Location], healed: set[Digest], probe: int) -> None:
         """At once, whatever becomes of this put: the objects are live, and the bytes just stored are good."""
-        self._repo.journal.relocate(moved)
+        # One that has gone to the trash meanwhile comes back with the commit.
+        with contextlib.suppress(NotFound):
+            self._repo.relocate(moved, probe)
         for digest in {damage.digest for damage in self._repo.journal.damage()} & healed:
             self._repo.journal.clear_damage(digest)
         for digest in moved.keys() | healed:

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from lake import editing
 from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
+from lake.gc import GRACE, TRASH, GcReport, collect, untrash
 from lake.ingest import Intake
 from lake.journal.base import (
     ABSENT,
@@ -32,13 +33,18 @@ from lake.paths import split_ref
 from lake.progress import Progress, Silent
 from lake.puts import PutItem, PutOptions
 from lake.reading import LakeView
+from lake.rebuilding import RebuiltJournal, rebuild_journal
 from lake.repository import Repository
 from lake.sources import Job, plan_sources
+from lake.space import Space
 from lake.stores.base import Batch, Method
 from lake.tokens import Tokens
 from lake.transaction import Transaction
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
+
+if TYPE_CHECKING:
+    from lake.backup.making import BackupReport
 
 __all__ = ["Lake", "PutReport"]
 
@@ -58,7 +64,7 @@ class PutReport:
         return [item for item in self.items if item.error is None]
 
 
-class Lake(LakeView, MetadataImports):
+class Lake(LakeView, MetadataImports, Space):
     """An open lake. Safe for threads; a forked child may go on using it; pickles as a reference to the place.
 
     Paths may start with ``@ref/`` (``@v1/runs/s1.bam``); else they are read and written at ``ref``, the branch
@@ -71,9 +77,19 @@ class Lake(LakeView, MetadataImports):
         self._local = threading.local()
 
     @classmethod
-    def init(cls, root: str | os.PathLike[str]) -> Lake:
-        """Make a new lake. Raises AlreadyExists where there is one."""
-        return cls(Repository.create(Path(root)))
+    def init(cls, root: str | os.PathLike[str], *, shared: bool = False) -> Lake:
+        """Make a new lake, for this user alone or ``shared`` with the group of the directory.
+
+        Raises:
+            AlreadyExists: there is one.
+            StorageError: the directory cannot be made, or cannot get the permissions.
+        """
+        return cls(Repository.create(Path(root), shared=shared))
+
+    @staticmethod
+    def rebuild_journal(root: str | os.PathLike[str] | None = None) -> RebuiltJournal:
+        """Make the journal of a lake again from its sealed log: see `lake.rebuilding.rebuild_journal`."""
+        return rebuild_journal(find_root() if root is None else Path(root))
 
     @classmethod
     def open_at(cls, root: str | os.PathLike[str] | None = None, *, ref: str = "main", readonly: bool = False) -> Lake:
@@ -211,6 +227,8 @@ class Lake(LakeView, MetadataImports):
             is_file=tree.is_file,
             lake_root=self.root,
         )
+        if self._transaction is None:
+            self._check_room(tree, jobs)
         options = PutOptions(
             Method(method),
             index,
@@ -253,6 +271,8 @@ class Lake(LakeView, MetadataImports):
             LakeError, OSError: nothing was stored.
         """
         tree, _ = self._writable("", ref)
+        if self._transaction is None:
+            self._check_room(tree, jobs)
         with Intake(self.repo, options, tree.find, progress or Silent()) as intake:
             intake.take(jobs, [])
             if intake.failures:
@@ -347,18 +367,25 @@ class Lake(LakeView, MetadataImports):
     # -- commits and refs ---------------------------------------------------------------------------------------
     @contextlib.contextmanager
     def commit(
-        self, message: str = "", *, branch: str | None = None, expected_head: int | None = None
+        self,
+        message: str = "",
+        *,
+        branch: str | None = None,
+        expected_head: int | None = None,
+        op_id: str | None = None,
     ) -> Iterator[Transaction]:
         """Make all changes of this thread inside the ``with`` one commit, or none when it raises.
 
         Reads inside see the changes. ``expected_head`` makes the commit fail with `Conflict` if somebody else has
-        committed to the branch since.
+        committed to the branch since. ``op_id`` is a name for the operation, of which there are no two: should a
+        commit of that name stand already, as after an answer that was lost, then nothing is changed, and that commit
+        is the result.
         """
         if self._transaction is not None:
             raise InvalidInput("a commit is under way already: finish it first")
         name = self._branch_of(self.tree(branch), branch or self.ref)
         self.repo.session()
-        transaction = Transaction(self.repo, name, message, expected_head)
+        transaction = Transaction(self.repo, name, message, expected_head, op_id)
         self._local.transaction = transaction
         with contextlib.closing(transaction):
             try:
@@ -433,9 +460,62 @@ class Lake(LakeView, MetadataImports):
         self._must_write()
         self.repo.journal.delete_tag(name)
 
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        prune: bool = False,
+        verify: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupReport:
+        """Copy the whole lake, as it is at one moment, into a directory on another disk, or bring that up to date.
+
+        `lake.backup.checking.verify_backup` checks it, `lake.backup.restoring.restore_lake` makes a lake of it.
+
+        Args:
+            prune: remove files from it that this moment does not need.
+            verify: read what it has, and copy again what is damaged.
+
+        Raises:
+            InvalidInput: the directory holds something else than a backup of this lake.
+            LakeLocked: another backup goes there.
+            StorageError: no space left, or a disk failed.
+        """
+        from lake.backup.making import make_backup
+
+        return make_backup(self.repo, Path(target).expanduser(), progress or Silent(), prune=prune, verify=verify)
+
+    def gc(
+        self, *, grace: float = GRACE, trash: float = TRASH, dry_run: bool = False, empty_trash: bool = False
+    ) -> GcReport:
+        """Take away what no commit names any more: to the trash first, from there for good when its time has come.
+
+        Others may write meanwhile. `untrash` brings objects back until then.
+
+        Args:
+            grace: seconds that a stored file without a commit is left alone.
+            trash: seconds that the trash keeps what goes there now; 0 deletes it at once.
+            dry_run: only say what would go.
+            empty_trash: delete everything that is in the trash already, too.
+
+        Raises:
+            LakeLocked: another gc is at work.
+            StorageError: something cannot be looked at: nothing was taken away.
+        """
+        return collect(self.repo, grace=grace, trash=trash, dry_run=dry_run, empty_trash=empty_trash)
+
+    def untrash(self, names: Sequence[str] = ()) -> Commit | None:
+        """Bring objects back from the trash, all or those named ``b3:<digest>``, as files below ``lost+found``.
+
+        Raises:
+            NotFound: one is not in the trash (any more).
+            InvalidInput: not the name of an object.
+        """
+        return self.change(untrash(self.repo, names), _describe("untrash", names or ["everything"]))
+
     def _must_write(self) -> None:
         if self.repo.readonly:
-            raise ReadOnly(f"{self.root} is opened read-only")
+            raise ReadOnly(self.repo.refusal())
 
 
 def _reopen(root: str, ref: str, readonly: bool) -> Lake:

@@ -19,7 +19,7 @@ from lake.digest import Digest
 from lake.errors import DamagedObject, LakeError, NotFound, with_others
 from lake.formats.decode_options import DecodeOptions
 from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
-from lake.fsck import FsckReport, check_lake
+from lake.fsck import CheckOptions, FsckReport, check_lake
 from lake.globbing import has_pattern, match_paths
 from lake.journal.base import Branch, Commit, Difference, Entry, Json, Kind, Tag
 from lake.objects import ObjectReader, VerifiedFile
@@ -243,9 +243,7 @@ class LakeView(RecordView, SpectraView, ArrayView):
         """A file for reading, binary or text; it goes on seeing the content that it opened. See `Lake.open`."""
         tree, cleaned = self._at(path, ref)
         reader = self.repo.shelf.reader(tree.file(cleaned).hex)
-        file: IO[bytes] = (
-            io.BufferedReader(VerifiedFile(reader), 1 << 18) if verify else self.repo.store.open(reader.record.location)
-        )
+        file: IO[bytes] = io.BufferedReader(VerifiedFile(reader), 1 << 18) if verify else reader.open()
         return file if "b" in mode else io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
 
     def get(
@@ -473,9 +471,55 @@ class LakeView(RecordView, SpectraView, ArrayView):
         journal = self.repo.journal
         return journal.diff(journal.resolve(old), journal.resolve(new or self.ref), clean_path(path))
 
-    def fsck(self, progress: Progress | None = None) -> FsckReport:
-        """Check the journal against the objects, and every byte against its digest."""
-        return check_lake(self.repo, progress or Silent())
+    def fsck(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *,
+        ref: str | None = None,
+        fast: bool = False,
+        percent: float | None = None,
+        older_than: float | None = None,
+        restart: bool = False,
+        repair: bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
+        progress: Progress | None = None,
+    ) -> FsckReport:
+        """Check the journal against the objects, every byte against its digest, and all else that a lake keeps.
+
+        A check that was interrupted goes on where it was. What was found is remembered where the lake can be written.
+
+        Args:
+            paths: files and directories of the lake; none: everything.
+            ref: where the paths are looked up.
+            fast: presence, sizes and the structure of the journal only.
+            percent: only so many percent of all bytes, those that were unchecked for longest.
+            older_than: only what has not been checked for so many seconds.
+            restart: begin anew, whatever an earlier check has seen that did not end.
+            repair: heal what is damaged, chunk by chunk, with bytes from the sources.
+            sources: other lakes, files, and directories of files.
+
+        Raises:
+            NotFound: no such path, or no such source.
+            InvalidInput: options that contradict each other.
+            ReadOnly: a repair of a lake that cannot be written.
+        """
+        named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        return check_lake(
+            self.repo,
+            progress or Silent(),
+            CheckOptions(fast, percent, older_than, restart),
+            wanted=self._digests_below(named, ref) if named else None,
+            repair=repair,
+            sources=sources,
+        )
+
+    def _digests_below(self, paths: Sequence[str | os.PathLike[str]], ref: str | None) -> set[Digest]:
+        """Objects of files, and of all files in directories."""
+        found = set()
+        for path in paths:
+            entries = self.ls(path, ref=ref, recursive=True)
+            found |= {entry.hex for entry in entries if entry.digest is not None}
+        return found
 
 
 def _moment(nanoseconds: int) -> datetime:

@@ -209,12 +209,12 @@ class RunDesk:
         with self._repo.scratch() as folder:
             path = folder / "points"
             write_points(source, path, folder)
-            with self._repo.store.batch(self._repo.session()) as batch, open(path, "rb") as file:
+            with self._repo.batch() as batch, open(path, "rb") as file:
                 staged = batch.put_stream(file)
                 stored = batch.publish()[0]
-        record = ObjectRecord(staged.digest, staged.size, POINTS_KIND, stored.location)
+        record = ObjectRecord(staged.digest, staged.size, POINTS_KIND, stored.location, probe=stored.probe)
         artifact = Artifact(run.digest, POINTS_KIND, self._code(run.digest), target=staged.digest)
-        self._repo.journal.add_artifacts([artifact], [record])
+        self._repo.add_artifacts([artifact], [record])
 
     def _code(self, digest: Digest) -> str:
         form = region_format(self._repo.shelf.reader(digest).record.format)

@@ -80,6 +80,11 @@ class Tokens:
         """Raises `NotFound`: no token of that id."""
         self._journal.revoke_token(token)
 
+    def is_good(self, token: str) -> bool:
+        """Whether there is a token of that id that has not expired."""
+        found = self._journal.token(token)
+        return found is not None and found.live
+
     def verify(self, text: str) -> Token | None:
         """The token of that text; None when it is not known, was revoked or has expired."""
         parsed = _TEXT.fullmatch(text)

@@ -31,11 +31,19 @@ __all__ = ["Transaction"]
 class Transaction:
     """Changes of one branch, gathered until `commit`."""
 
-    def __init__(self, repo: Repository, branch: str, message: str, expected_head: int | None = None) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        branch: str,
+        message: str,
+        expected_head: int | None = None,
+        op_id: str | None = None,
+    ) -> None:
         self._repo = repo
         self.branch = branch
         self.message = message
         self._expected_head = expected_head
+        self._op_id = op_id
         self._changes: list[Change] = []
         self._objects: dict[Digest, ObjectRecord] = {}
         self._artifacts: list[Artifact] = []
@@ -85,6 +93,7 @@ class Transaction:
                 objects=self._objects.values(),
                 artifacts=self._artifacts,
                 message=self.message,
+                op_id=self._op_id,
                 expected_head=self._expected_head,
             )
             for batch in self._batches:

@@ -25,7 +25,7 @@ __all__ = ["Dialect", "Spans", "TextCodec", "TextSource", "unreadable"]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MAX_LINE = 1 << 28
+MAX_LINE = 1 << 26
 """Longest line that is read, in bytes."""
 _MAX_HEADER = 1 << 28
 _LINE_SHOWN = 60
@@ -131,7 +131,7 @@ class TextCodec:
         """
         length = len(data) - at
         if length > MAX_LINE:
-            raise FormatError(f"a line of more than 256 MiB ends behind the block at {places.block_of(at)}")
+            raise FormatError(f"a line of more than 64 MiB ends behind the block at {places.block_of(at)}")
         return max(2 * length, 1)
 
 

@@ -20,7 +20,7 @@ from lake.formats.compression.inflated import Piece
 
 __all__ = ["Batch", "read_fastq"]
 
-_LARGEST_RECORD = 256 << 20
+_LARGEST_RECORD = 64 << 20
 _AT, _PLUS, _NEWLINE, _RETURN = 64, 43, 10, 13
 _TRIED = 1 << 14
 """Most records of four lines that are looked at in one step."""
@@ -59,7 +59,7 @@ def read_fastq(pieces: Iterable[Piece], number: int = 0) -> Iterator[Batch]:
     window = _Window(number)
     for piece in pieces:
         window.add(piece)
-        if len(window.data) >= window.wanted:
+        if window.size >= window.wanted:
             yield from window.records(ended=False)
     yield from window.records(ended=True)
 
@@ -68,9 +68,11 @@ class _Window:
     """Content that has been read and not yet been divided."""
 
     def __init__(self, number: int) -> None:
-        self.data = b""
+        self.size = 0
+        """Bytes that have been read and not yet been divided."""
         self.wanted = 0
         """Bytes that must be there before it is worth looking again."""
+        self._pieces: list[bytes] = []
         self._bounds = np.zeros(0, np.int64)
         self._bases = np.zeros(0, np.int64)
         self._first = number
@@ -79,29 +81,33 @@ class _Window:
         """Bytes before the window."""
 
     def add(self, piece: Piece) -> None:
-        self._bounds = np.r_[self._bounds, piece.bounds + len(self.data)]
+        self._bounds = np.r_[self._bounds, piece.bounds + self.size]
         self._bases = np.r_[self._bases, piece.bases]
-        self.data += piece.data
+        self._pieces.append(piece.data)
+        self.size += len(piece.data)
 
     def records(self, *, ended: bool) -> Iterator[Batch]:
-        if not self.data:
+        if not self.size:
             return
-        divided = _divide(self.data, ended=ended, number=self._number, text=self._text)
+        # Joined here: a long record would be copied with every piece of it.
+        data = b"".join(self._pieces)
+        divided = _divide(data, ended=ended, number=self._number, text=self._text)
         count = len(divided.start)
         if count:
             row = np.searchsorted(self._bounds, divided.start, side="right") - 1
             address = self._bases[row] + divided.start - self._bounds[row]
             number = self._number - self._first
             text_start = divided.start + self._text
-            yield Batch(self.data, number, divided.start, divided.title_stop, text_start, address)
+            yield Batch(data, number, divided.start, divided.title_stop, text_start, address)
         self._number += count
+        self._pieces, self.size = [data[divided.end :]], len(data) - divided.end
         self._cut(divided.end)
-        self.wanted = 0 if count else 2 * len(self.data)
-        if len(self.data) > _LARGEST_RECORD:
-            raise FormatError(f"read {self._number + 1} has more than 256 MiB: not FASTQ, or damaged")
+        self.wanted = 0 if count else 2 * self.size
+        if self.size > _LARGEST_RECORD:
+            raise FormatError(f"read {self._number + 1} has more than 64 MiB: not FASTQ, or damaged")
 
     def _cut(self, at: int) -> None:
-        """Forget what lies before ``at``."""
+        """Forget the places before ``at``."""
         if not at:
             return
         row = max(int(np.searchsorted(self._bounds, at, side="right")) - 1, 0)
@@ -109,7 +115,6 @@ class _Window:
         if len(self._bounds) and self._bounds[0] < 0:
             self._bases[0] -= self._bounds[0]
             self._bounds[0] = 0
-        self.data = self.data[at:]
         self._text += at
 
 

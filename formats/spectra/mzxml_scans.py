@@ -88,6 +88,11 @@ class _Scanner:
         except expat.ExpatError as error:
             at = self._parser.ErrorByteIndex
             raise FormatError(f"not well-formed at byte {at}: {expat.ErrorString(error.code)}") from None
+        except FormatError:
+            raise
+        except (LookupError, ValueError) as error:
+            # What Python says of an encoding that it does not know, or that has several bytes a character.
+            raise FormatError(f"in an encoding that cannot be read ({error}): mzXML is UTF-8 or ISO-8859-1") from None
         self._fed += len(piece)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_TAG:
             raise FormatError(f"a tag at byte {self._parser.CurrentByteIndex} does not end within 16 MiB")

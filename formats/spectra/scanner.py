@@ -20,12 +20,15 @@ from lake.formats.spectra.token_reader import Item, TokenReader
 __all__ = ["LARGEST_ITEM", "MzmlScanner", "tag_end"]
 
 LARGEST_ITEM = 128 << 20
+_PATIENCE = 8 << 20
+"""Bytes without an end from which on they are looked at anew only when they have doubled."""
 """Bytes that one spectrum may have, or all that comes before the first."""
 _BATCH_ITEMS = 1024
 _BATCH_BYTES = 2 << 20
 
 _NAME = re.compile(rb"<(/?[A-Za-z_][^\s<>/]*)")
-_START_TAG = re.compile(rb"<[^\s<>/]+(?:[^<>\"']|\"[^\"]*\"|'[^']*')*>")
+# Possessive: of a tag without an end no shorter part is tried.
+_START_TAG = re.compile(rb"<[^\s<>/]++(?:[^<>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _NEXT = re.compile(rb"<binary(?:\s*|\s[^<>]*[^<>/])>|</(?:spectrum|chromatogram)(?=[\s>L])")
 _HIDDEN = (
     (b"<!--", b"-->"),
@@ -67,6 +70,8 @@ class MzmlScanner:
         """Offset in the file of the first byte of the buffer."""
         self._at = 0
         """Where in the buffer the reading goes on."""
+        self._wanted = 0
+        """Bytes that must be in the buffer before it is worth looking again."""
         self._head: MzmlHead | None = None
         self._builder: RunBuilder | None = None
         self._root = self._mzml = self._stop = self._run_close = -1
@@ -82,11 +87,17 @@ class MzmlScanner:
     def update(self, piece: bytes | bytearray | memoryview) -> list[int]:
         """The next bytes; returns where spectra and chromatograms end that are whole now, ascending file offsets."""
         self._buffer += piece
+        return [] if len(self._buffer) < self._wanted else self._follow()
+
+    def _follow(self) -> list[int]:
         ends: list[int] = []
+        self._wanted = 0
         if self._problem is None:
             try:
                 self._read(ends)
             except _More:
+                unread = len(self._buffer) - self._at
+                self._wanted = 2 * unread if unread > _PATIENCE else 0
                 if len(self._buffer) - (self._at if self._head is not None else 0) > LARGEST_ITEM:
                     self._problem = f"what begins at byte {self._base + self._at} is longer than {LARGEST_ITEM} bytes"
             except FormatError as error:
@@ -111,6 +122,8 @@ class MzmlScanner:
         Raises:
             FormatError: the file is cut off or damaged; says where.
         """
+        if self._wanted:
+            self._follow()
         if self._problem is not None:
             raise FormatError(self._problem)
         if self._head is None or self._builder is None:

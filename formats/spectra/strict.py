@@ -74,6 +74,11 @@ class _Parser:
             self._expat.Parse(piece, last)
         except expat.ExpatError as error:
             raise FormatError(f"the file is not well-formed XML: {error}") from None
+        except FormatError:
+            raise
+        except (LookupError, ValueError) as error:
+            # What Python says of an encoding that it does not know, or that has several bytes a character.
+            raise FormatError(f"the file is in an encoding that cannot be read: {error}") from None
         if self._tail_base >= 0:
             if not self._tail:
                 self._tail += self._recent[self._tail_base - self._base :]
@@ -118,7 +123,7 @@ class _Parser:
     def _take(self, name: str, attributes: dict[str, str]) -> None:
         assert self._head is not None
         if name == "referenceableParamGroupRef":
-            self._tokens += self._head.groups.get(attributes.get("ref", "").encode(self._head.encoding), ())
+            self._tokens += self._head.groups.get(attributes.get("ref", "").encode(self._head.encoding, "replace"), ())
             return
         written = {key.encode(): self._escaped(value) for key, value in attributes.items()}
         token = param_token(name.encode(), written) or tag_token(name.encode(), written)

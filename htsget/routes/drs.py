@@ -220,8 +220,8 @@ async def _access(asked: _Asked, object_id: str, access_id: str) -> dict[str, An
         raise Problem(404, "NotFound", "the object has no access method of that id")
     if access_id == "htsget":
         return _plain_url(asked, file, access_id)
-    seconds = asked.principal.seconds(asked.server.settings.url_seconds)
-    return {"url": block_url(asked.server, asked.request, file.digest, 0, file.size, seconds), "headers": []}
+    url = block_url(asked.server, asked.request, asked.principal, file.digest, 0, file.size)
+    return {"url": url, "headers": []}
 
 
 def _is_free(server: Server) -> bool:

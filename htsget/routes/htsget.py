@@ -71,11 +71,11 @@ class _Counter:
         step = min(_STEP, max(int(seconds), 1))
         until = int(time.time() + seconds) // step * step + step
         base = self.server.base(request)
-        key = found, question, base, until
+        key = found, question, base, until, principal.token, principal.expires
         known = self.cache.get(key)
         if known is not None:
             return known
-        addresses = Addresses(base, self.server.signer, seconds)
+        addresses = Addresses(base, self.server.signer, seconds, principal.token, principal.expires)
         if self.desk.quick(found, asked):
             ticket = self.desk.make(found, asked, addresses)
         else:

@@ -71,7 +71,7 @@ async def get_object(
 )
 async def get_block(token: str, request: Request, server: ServerOf) -> Response:
     """Bytes of an object, as tickets name them. The URL itself is the permission; a Range is relative to the block."""
-    block = read_block(server, token)
+    block = await read_block(server, token)
     reader = await server.run(server.lake.repo.shelf.reader, block.digest)
     if block.offset + block.length > reader.size:
         raise missing()

@@ -39,7 +39,7 @@ _OF_SPECTRA: dict[int | str, dict[str, object]] = {
 @router.get("/slices/{token}", response_class=Response, responses=_ANSWERS, summary="A computed part of an answer")
 async def get_slice(token: str, request: Request, server: ServerOf) -> Response:
     """A part of an answer, as tickets name it. The URL itself is the permission; it always gives the same bytes."""
-    piece = piece_of(server.signer.verify(token))
+    piece = piece_of(await server.claims(token))
     if piece is None:
         raise Problem(403, "PermissionDenied", "this URL is not one of a slice: ask for a new ticket")
     return _sent(server, request, await server.run(segments_of, server.lake, piece), "application/octet-stream")
@@ -50,7 +50,7 @@ async def get_slice(token: str, request: Request, server: ServerOf) -> Response:
 )
 async def get_spectra(token: str, request: Request, server: ServerOf) -> Response:
     """Spectra, as tickets name them. The URL itself is the permission; it always gives the same bytes."""
-    part = spectrum_part(server.signer.verify(token))
+    part = spectrum_part(await server.claims(token))
     if part is None:
         raise Problem(403, "PermissionDenied", "this URL is not one of spectra: ask for a new ticket")
     made = await server.run(segments_of_part, server.lake, part)

@@ -92,9 +92,9 @@ async def _serve(
     seconds = principal.seconds(server.settings.url_seconds)
     step = min(_STEP, max(int(seconds), 1))
     until = int(time.time() + seconds) // step * step + step
-    addresses = Addresses(server.base(request), server.signer, seconds)
+    addresses = Addresses(server.base(request), server.signer, seconds, principal.token, principal.expires)
     desk, cache = _desk(request, server)
-    key = found, question, addresses.base, until
+    key = found, question, addresses.base, until, principal.token, principal.expires
     ticket = cache.get(key)
     if ticket is None:
         ticket = await server.run(desk.make, found, asked, addresses)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import shutil
 from collections.abc import Callable, Coroutine
@@ -143,7 +142,7 @@ async def create(request: Request, server: ServerOf, principal: PrincipalOf) -> 
     attributes = named_attributes(metadata.items())
 
     def begin() -> HeldUpload:
-        check_target(server.lake, path, branch)
+        check_target(server.lake, path, branch, size)
         return UploadDesk(server.lake).create(Wanted(path, branch, attributes), size, header)
 
     held = await server.run(begin)
@@ -317,7 +316,7 @@ def _metadata(header: str) -> dict[str, str]:
         key, _, value = pair.partition(" ")
         try:
             found[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise Problem(400, "InvalidInput", f"Upload-Metadata: {key[:60]!r} is not UTF-8 in base64") from None
     return found
 
@@ -331,7 +330,7 @@ def _checksum(request: Request) -> _Checksum | None:
         raise Problem(400, "InvalidInput", f"Upload-Checksum knows {', '.join(_ALGORITHMS)}")
     try:
         digest = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:
         digest = b""
     if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
         raise Problem(400, "InvalidInput", f"Upload-Checksum: no {algorithm} in base64")

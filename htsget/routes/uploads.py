@@ -112,7 +112,7 @@ async def put_file(
     attributes = named_attributes(request.query_params.items())
     expect = await server.run(precondition, server.lake, cleaned, branch, request.headers)
     wanted = Wanted(cleaned, branch, attributes, expect, checksums or bool(digests))
-    inlet = await server.run(_staged, server, wanted, tuple(digests))
+    inlet = await server.run(_staged, server, wanted, tuple(digests), body_length(request.headers))
     try:
         await pour(server, request, inlet, server.settings.max_upload)
         await server.run(inlet.close)
@@ -125,8 +125,8 @@ async def put_file(
     return JSONResponse(receipt.as_json(), 201 if receipt.new else 200, headers)
 
 
-def _staged(server: Server, wanted: Wanted, algorithms: tuple[str, ...]) -> Inlet:
-    check_target(server.lake, wanted.path, wanted.ref)
+def _staged(server: Server, wanted: Wanted, algorithms: tuple[str, ...], size: int | None) -> Inlet:
+    check_target(server.lake, wanted.path, wanted.ref, size)
     return Inlet(server.lake.repo.staging() / f"put-{secrets.token_hex(8)}", algorithms)
 
 

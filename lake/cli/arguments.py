@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_edit_commands(commands)
     _add_history_commands(commands)
     _add_care_commands(commands)
+    _add_space_commands(commands)
     _add_server_commands(commands)
     return parser
 
@@ -55,6 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_store_commands(commands: _Commands) -> None:
     init = commands.add("init", "store:init", "make a new lake")
     init.add_argument("directory", nargs="?", metavar="DIR", help="where (here)")
+    init.add_argument(
+        "--shared", action="store_true", help="for all of the directory's group, not for you alone"
+    )
 
     put = commands.add("put", "store:put", "store files, directories or standard input (-) as one commit, like cp -r")
     put.add_argument("paths", nargs="+", metavar="PATH", help="local files; the last is the destination in the lake")
@@ -276,6 +280,28 @@ def _duration(text: str) -> float:
 _duration.__name__ = "duration, such as 30s"
 
 
+def _period(text: str) -> float:
+    """Seconds; 0 is one."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|min|h|d|w)?", text)
+    if found is None or (found[2] is None and float(found[1])):
+        raise ValueError
+    return float(found[1]) * {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}[found[2]]
+
+
+_period.__name__ = "time, such as 12h or 14d"
+
+
+def _age(text: str) -> float:
+    """Seconds."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhdwy])", text)
+    if found is None:
+        raise ValueError
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_557_600}[found[2]]
+
+
+_age.__name__ = "age, such as 30d"
+
+
 def _add_edit_commands(commands: _Commands) -> None:
     mkdir = commands.add("mkdir", "edit:mkdir", "make directories that exist without files")
     mkdir.add_argument("paths", nargs="+", metavar="PATH")
@@ -382,7 +408,32 @@ def _add_history_commands(commands: _Commands) -> None:
 
 def _add_care_commands(commands: _Commands) -> None:
     fsck = commands.add("fsck", "care:fsck", "check the journal against the objects, and every byte against its digest")
-    fsck.add_argument("--json", action="store_true")
+    fsck.add_argument("paths", nargs="*", metavar="PATH", help="files and directories in the lake (everything)")
+    fsck.add_argument("--fast", action="store_true", help="presence and sizes only; no bytes are read")
+    fsck.add_argument("--percent", type=float, metavar="P", help="only so much: what was unchecked for longest")
+    fsck.add_argument("--older-than", type=_age, metavar="AGE", help="only what was not checked for 12h, 30d, 8w")
+    fsck.add_argument("--restart", action="store_true", help="do not go on with a check that was interrupted")
+    fsck.add_argument("--repair", action="store_true", help="heal what is damaged, from the lake itself and --from")
+    fsck.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="another lake, a file or a directory that may have the right bytes (again for more)",
+    )
+    fsck.add_argument("-q", "--quiet", action="store_true", help="say nothing unless something is wrong")
+    _ref_and_json(fsck)
+
+    gc = commands.add("gc", "gc:gc", "take away what no commit names any more: to the trash first, then for good")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    gc.add_argument(
+        "--grace", type=_period, metavar="TIME", help="leave files without a commit alone so long (1d)"
+    )
+    gc.add_argument("--trash", type=_period, metavar="TIME", help="keep what goes to the trash now so long (14d)")
+    gc.add_argument("--empty-trash", action="store_true", help="delete all that is in the trash, whatever its time")
+    gc.add_argument("--untrash", nargs="*", metavar="b3:DIGEST", help="bring objects back, or all, into lost+found")
+    gc.add_argument("--json", action="store_true", help="the answer as JSON")
 
     catalog = commands.add("catalog", "care:catalog_status", "what of the catalog is published")
     steps = catalog.add_subparsers(title="actions", metavar="ACTION", dest="action")
@@ -393,9 +444,74 @@ def _add_care_commands(commands: _Commands) -> None:
     rebuild.add_argument("--facts", action="store_true", help="make the facts again, too, from the files themselves")
     rebuild.set_defaults(run=_bound("care:catalog_rebuild"))
 
+    _add_backup_commands(commands)
+
     demo = commands.add("demo", "care:demo", "make a small lake, fill it, slice and query it, and show how")
     demo.add_argument("directory", nargs="?", metavar="DIR", help="where (a new directory; else a temporary one)")
     demo.add_argument("--data", nargs="+", default=[], metavar="FILE", help="your own files instead of made ones")
+
+
+def _add_backup_commands(commands: _Commands) -> None:
+    backup = commands.add("backup", "backup:backup", "copy the whole lake to another disk, or bring a copy up to date")
+    backup.add_argument("directory", metavar="DIR", help="where: a new directory, or a backup of this lake")
+    backup.add_argument("--prune", action="store_true", help="remove files from it that the lake no longer needs")
+    backup.add_argument("--verify", action="store_true", help="read what it has, and copy again what is damaged")
+    backup.add_argument("-q", "--quiet", action="store_true", help="say nothing unless something is wrong")
+    backup.add_argument("--json", action="store_true", help="the answer as JSON")
+
+    restore = commands.add("restore-lake", "backup:restore_lake", "make a lake of a backup")
+    restore.add_argument("backup", metavar="BACKUP", help="a directory that lake backup has made")
+    restore.add_argument("directory", metavar="DIR", help="where: a new directory")
+    restore.add_argument("--json", action="store_true", help="the answer as JSON")
+
+    verify = commands.add("verify-backup", "backup:verify_backup", "check every byte and every commit of a backup")
+    verify.add_argument("directory", metavar="DIR", help="the backup")
+    verify.add_argument("--fast", action="store_true", help="only whether files are there, and their sizes")
+    verify.add_argument("--json", action="store_true", help="the answer as JSON")
+
+    doctor = commands.add("doctor", "doctor:doctor", "look at a lake, its disk and this machine, and say what to do")
+    doctor.add_argument("directory", nargs="?", metavar="DIR", help="the lake, or where one is to be made")
+    doctor.add_argument("--storage", action="store_true", help="try its disk for ten seconds, with several processes")
+    doctor.add_argument("--rebuild-journal", action="store_true", help="make journal.db again from the sealed log")
+    doctor.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def _add_space_commands(commands: _Commands) -> None:
+    du = commands.add("du", "space:du", "how many bytes files have, and how many are stored for them")
+    du.add_argument("path", nargs="?", default="", metavar="PATH", help="only below it")
+    du.add_argument(
+        "--by",
+        choices=["project", "format", "top-level", "branch"],
+        help="instead of by directory; project is the attribute of that name",
+    )
+    du.add_argument("--depth", type=int, default=1, metavar="N", help="levels of directories (1)")
+    du.add_argument("--history", action="store_true", help="all that history keeps, of all branches")
+    _ref_and_json(du)
+
+    quota = commands.add("quota", "space:quota_list", "bound the bytes below paths")
+    actions = quota.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    bound = actions.add_parser("set", help="bound the bytes of the files below a path, on each branch by itself")
+    bound.add_argument("prefix", metavar="PATH", help="/ for all of the lake")
+    bound.add_argument("--soft", metavar="SIZE", help="warn beyond: 500G, 1.5T, 2TiB")
+    bound.add_argument("--hard", metavar="SIZE", help="refuse commits beyond")
+    bound.set_defaults(run=_bound("space:quota_set"))
+    listing = actions.add_parser("ls", help="list quotas and what lies there")
+    listing.add_argument("--json", action="store_true", help="the answer as JSON")
+    listing.set_defaults(run=_bound("space:quota_list"))
+    free = actions.add_parser("rm", help="remove the quota of a path")
+    free.add_argument("prefix", metavar="PATH")
+    free.set_defaults(run=_bound("space:quota_remove"))
+
+    expire = commands.add("expire", "space:expire", "let go of old history; heads and tags always stay")
+    expire.add_argument("--keep-last", type=int, default=0, metavar="N", help="the newest N commits of every branch")
+    for period in ("hour", "day", "week", "month", "year"):
+        adverb = {"day": "daily"}.get(period, f"{period}ly")
+        summary = f"the newest commit of each of the newest N {period}s that have one; -1: of all"
+        expire.add_argument(f"--keep-{adverb}", type=int, default=0, metavar="N", help=summary)
+    expire.add_argument("--keep-within", metavar="SPAN", help="all in that time before the newest: 1y6m, 2w, 30d12h")
+    expire.add_argument("--branch", metavar="NAME", help="only the history of this branch")
+    expire.add_argument("-n", "--dry-run", action="store_true", help="show what would happen")
+    expire.add_argument("--json", action="store_true", help="the answer as JSON")
 
 
 def _add_server_commands(commands: _Commands) -> None:

@@ -13,6 +13,7 @@ from lake.attributes import guessed, split_type, typed
 from lake.errors import InvalidInput
 from lake.journal.base import Entry, Json, Kind
 from lake.lake import Lake
+from lake.sizes import human
 
 __all__ = ["attributes", "digest_text", "entry_json", "human", "open_lake", "print_json", "table", "when"]
 
@@ -72,16 +73,6 @@ def digest_text(digest: str) -> str:
 
 def when(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
-
-
-def human(size: int) -> str:
-    """Bytes in decimal units, three significant digits."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
-        if value < 999.5 or unit == "PB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
 
 
 def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:

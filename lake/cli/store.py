@@ -24,7 +24,7 @@ _LISTED = 20
 def init(arguments: argparse.Namespace) -> int:
     if arguments.root and arguments.directory:
         raise InvalidInput(f"init makes one lake: at {arguments.root} (-C) or at {arguments.directory}?")
-    with Lake.init(arguments.root or arguments.directory or ".") as lk:
+    with Lake.init(arguments.root or arguments.directory or ".", shared=arguments.shared) as lk:
         print(f"made a lake at {lk.root}")
     return 0
 

@@ -326,7 +326,7 @@ class LakeFileView(AbstractFileSystem, metaclass=_Anchored):  # type: ignore[mis
         return LakeReadFile(self, name, describe([entry], "")[0] | {"name": name}, self._stored(entry.hex))
 
     def _stored(self, digest: Digest) -> Any:
-        return self.lake.repo.store.open(self.lake.repo.shelf.reader(digest).record.location)
+        return self.lake.repo.shelf.reader(digest).open()
 
     def reopen(self, path: str, details: Info) -> LakeReadFile:
         """The very content that was opened before, whatever the path names now. For unpickled files.

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from lake.clock import now
 from lake.errors import AlreadyExists, InvalidInput, NotFound
+from lake.journal import events
 from lake.journal.base import Branch, Tag, View
 from lake.journal.refs import Back, Until, check_name, parse
 
 __all__ = [
     "MAIN",
     "BranchRow",
+    "add",
     "branches",
     "create_branch",
     "create_tag",
@@ -73,6 +75,9 @@ def _numbered(sql: sqlite3.Connection, seq: int) -> View:
     row = sql.execute("SELECT branch FROM commits WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         newest = sql.execute("SELECT max(seq) FROM commits").fetchone()[0]
+        # Numbers are given without gaps, and the newest commit always stays.
+        if newest and 0 < seq < newest:
+            raise NotFound(f"commit {seq} has been expired: `lake log` lists those that were kept")
         raise NotFound(f"no commit {seq}: {f'the newest is {newest}' if newest else 'nothing has been committed yet'}")
     return View(row[0], seq, None)
 
@@ -98,25 +103,33 @@ def branches(sql: sqlite3.Connection) -> list[Branch]:
 def create_branch(sql: sqlite3.Connection, name: str, start: str) -> Branch:
     _check_free(sql, name)
     view = resolve(sql, start)
-    created = now()
+    child = add(sql, name, view.branch, view.seq, now())
+    return Branch._make(sql.execute(f"{_BRANCHES} AND b.id = ?", (child,)).fetchone())
+
+
+def add(sql: sqlite3.Connection, name: str, parent: int | None, forked: int, created: int) -> int:
+    """Make a branch that leaves another one (by its number) behind a commit; returns its number."""
     cursor = sql.execute(
         "INSERT INTO branch(name, parent, fork_seq, head_seq, created) VALUES(?, ?, ?, ?, ?)",
-        (name, view.branch, view.seq, view.seq, created),
+        (name, parent, forked, forked, created),
     )
     child = cursor.lastrowid
+    assert child is not None
     sql.execute("INSERT INTO ancestry VALUES(?, ?, ?)", (child, child, _ALWAYS))
     sql.execute(
-        "INSERT INTO ancestry SELECT ?, ancestor, min(upto, ?) FROM ancestry WHERE branch = ?",
-        (child, view.seq, view.branch),
+        "INSERT INTO ancestry SELECT ?, ancestor, min(upto, ?) FROM ancestry WHERE branch = ?", (child, forked, parent)
     )
-    return Branch._make(sql.execute(f"{_BRANCHES} AND b.id = ?", (child,)).fetchone())
+    events.record(sql, "branch", {"id": child, "name": name, "parent": parent, "forked": forked, "created": created})
+    return child
 
 
 def delete_branch(sql: sqlite3.Connection, name: str) -> None:
     """The row and its entries stay, for the branches, tags and commit numbers that see them."""
     if name == MAIN:
         raise InvalidInput(f"the branch {MAIN!r} cannot be deleted: what names no ref reads it")
-    sql.execute("UPDATE branch SET deleted = 1 WHERE id = ?", (live_branch(sql, name).id,))
+    number = live_branch(sql, name).id
+    sql.execute("UPDATE branch SET deleted = 1 WHERE id = ?", (number,))
+    events.record(sql, "branch-deleted", {"id": number})
 
 
 def tags(sql: sqlite3.Connection) -> list[Tag]:
@@ -130,12 +143,14 @@ def create_tag(sql: sqlite3.Connection, name: str, target: str) -> Tag:
         raise NotFound(f"{target!r} has no commit yet that {name!r} could name: commit something first")
     tag = Tag(name, view.seq, now())
     sql.execute("INSERT INTO tag VALUES(?, ?, ?, ?)", (name, view.branch, view.seq, tag.created))
+    events.record(sql, "tag", {"name": name, "branch": view.branch, "seq": view.seq, "created": tag.created})
     return tag
 
 
 def delete_tag(sql: sqlite3.Connection, name: str) -> None:
     if not sql.execute("DELETE FROM tag WHERE name = ?", (name,)).rowcount:
         raise NotFound(f"no tag {name!r}{_suggestion(sql, name)}")
+    events.record(sql, "tag-deleted", {"name": name})
 
 
 def _check_free(sql: sqlite3.Connection, name: str) -> None:

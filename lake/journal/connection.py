@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -25,15 +25,22 @@ from lake.clock import now
 from lake.errors import (
     AlreadyExists,
     InvalidInput,
+    LakeError,
     LakeLocked,
     NotALake,
     ReadOnly,
     StorageError,
     UnsupportedVersion,
 )
+from lake.journal import branches, events
+from lake.journal.base import LogState
 from lake.journal.lockfile import LockFile
+from lake.journal.logbook import Logbook
+from lake.journal.sealing import Seal, log_folder
+from lake.stores.durable import System
+from lake.stores.modes import file_mode
 
-__all__ = ["APPLICATION_ID", "VERSION", "Database", "create"]
+__all__ = ["APPLICATION_ID", "VERSION", "Database", "adopt", "copy", "create", "is_unreachable", "write_new"]
 
 APPLICATION_ID = 0x4C414B45
 """``LAKE``: marks the file as a journal in SQLite's header."""
@@ -59,6 +66,9 @@ def _uri(path: Path, query: str) -> str:
 def _translated(error: sqlite3.Error, path: Path) -> Exception:
     """The error to raise for one of SQLite's, by its code: messages are for people."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code is None and isinstance(error, sqlite3.OperationalError):
+        # Text that is not UTF-8: the sqlite3 module finds that out by itself.
+        return StorageError(f"{path} is damaged ({error}): keep a copy of it, then restore it from a backup")
     if code is None:
         return error
     match code & 0xFF:
@@ -81,6 +91,13 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
             return error
 
 
+def is_unreachable(path: Path, error: LakeError) -> bool:
+    """Whether a journal did not open because of the place that it lies in, where nobody can write it, not of damage."""
+    cause = error.__cause__
+    failed = isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR
+    return _read_only(path) and (isinstance(error, ReadOnly) or failed)
+
+
 def _is_full(path: Path) -> bool:
     try:
         return shutil.disk_usage(path.parent).free < _SIDE_FILES
@@ -100,6 +117,11 @@ class _Errors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, UnicodeEncodeError):
             raise InvalidInput(f"not UTF-8 text: {error.object!r}: use names and messages that are") from error
+        if isinstance(error, UnicodeDecodeError):
+            # SQLite quotes what it finds in a damaged schema in its own messages.
+            raise StorageError(
+                f"{self._path} is damaged ({error.reason}): keep a copy of it, then restore it from a backup"
+            ) from error
         if isinstance(error, sqlite3.Error):
             translated = _translated(error, self._path)
             if translated is not error:
@@ -114,6 +136,8 @@ class _Held:
         self.connection: sqlite3.Connection | None = None
         self.snapshot: tuple[int, ...] | None = None
         """State of the file when it was opened as unchanging; None for an ordinary connection."""
+        self.file: int | None = None
+        """Inode of the file, which another journal may take the place of."""
 
     def close(self) -> None:
         connection, self.connection = self.connection, None
@@ -128,25 +152,30 @@ class Database:
     """Where the journal's statements run.
 
     ``reading()`` gives a connection inside a read transaction, ``writing()`` inside a write transaction that is
-    committed when the block ends well and rolled back when it does not; ``direct()`` one without, for single
-    statements.
+    committed when the block ends well and rolled back when it does not, and then sealed; ``direct()`` one without, for
+    single statements.
+
+    Raises:
+        StaleJournal: the log knows of more than the journal does.
     """
 
-    def __init__(self, path: Path, timeout: float, readonly: bool) -> None:
+    def __init__(self, path: Path, timeout: float, readonly: bool, system: System | None = None) -> None:
         self.path = path
         self._timeout = timeout
+        self._seal = Seal(path, timeout, system or System())
         self._lock = LockFile(path.with_name(f"{path.stem}.lock"), timeout)
         self._local = threading.local()
         self._held: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._errors = _Errors(path)
         if not path.exists():
-            raise NotALake(f"no journal at {path}: `lake init` makes a lake")
+            raise NotALake(_gone(path))
         self.readonly = readonly or _read_only(path)
         with _REGISTERING:
             _OPEN.add(self)
         # Whether the file can be used shows here, rather than at some later call.
-        with self.direct():
-            pass
+        with self.direct() as connection:
+            if not self.readonly:
+                self._seal.seal(connection, events.newest(connection))
 
     @contextmanager
     def direct(self) -> Iterator[sqlite3.Connection]:
@@ -156,9 +185,10 @@ class Database:
             with _REGISTERING:
                 self._held.add(held)
         with self._errors, held.lock:
-            if held.snapshot is not None and held.snapshot != self._snapshot():
+            if held.connection is not None and self._replaced(held):
                 held.close()
             if held.connection is None:
+                held.file = self._inode()
                 held.connection, held.snapshot = self._open()
             yield held.connection
 
@@ -179,9 +209,13 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                newest = events.newest(connection)
                 connection.execute("COMMIT")
             finally:
                 _roll_back(connection)
+        # Others may commit meanwhile: their events go to the disk together with this one, or this one with theirs.
+        with self.direct() as connection:
+            self._seal.seal(connection, newest)
 
     def close(self) -> None:
         """Close the connections of all threads of this process; the next call opens a new one."""
@@ -204,6 +238,27 @@ class Database:
         self._held = weakref.WeakSet()
         self._local = threading.local()
         self._lock.forget()
+        self._seal.forget()
+
+    def log_state(self) -> LogState:
+        """See `lake.journal.base.Journal.log_state`."""
+        with self.direct() as connection:
+            return self._seal.state(connection)
+
+    def log_problems(self) -> list[str]:
+        """See `lake.journal.base.Journal.log_problems`."""
+        with self.direct() as connection:
+            return self._seal.problems(connection)
+
+    def _replaced(self, held: _Held) -> bool:
+        """Whether the file is not the one any more that a connection has open."""
+        return held.file != self._inode() or (held.snapshot is not None and held.snapshot != self._snapshot())
+
+    def _inode(self) -> int:
+        try:
+            return os.stat(self.path).st_ino
+        except FileNotFoundError:
+            raise NotALake(_gone(self.path)) from None
 
     def _open(self) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
         if not self.readonly:
@@ -215,7 +270,7 @@ class Database:
         try:
             return self._connect("mode=ro"), None
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
         # Where SQLite can make no shared-memory file beside the journal, it reads only what is declared unchanging.
         snapshot = self._snapshot()
@@ -228,7 +283,7 @@ class Database:
 
     def _connect(self, query: str) -> sqlite3.Connection:
         if not self.path.exists():
-            raise NotALake(f"no journal at {self.path}: it is gone")
+            raise NotALake(_gone(self.path))
         connection = sqlite3.connect(
             _uri(self.path, query),
             uri=True,
@@ -240,6 +295,7 @@ class Database:
         try:
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._check(connection)
+            self._seal.open(connection)
         except BaseException:
             connection.close()
             raise
@@ -265,6 +321,15 @@ class Database:
         return state.st_ino, state.st_mtime_ns, state.st_size, log
 
 
+def _gone(path: Path) -> str:
+    if Logbook(log_folder(path), System()).segments():
+        return (
+            f"{path.parent} has no {path.name}, but its log is there: `lake doctor --rebuild-journal` makes it again;"
+            " or restore it from a copy of the lake"
+        )
+    return f"{path.parent} has no {path.name}: restore it from a copy of the lake"
+
+
 def create(path: Path) -> None:
     """Make an empty journal with the branch ``main``, complete or not at all.
 
@@ -277,20 +342,9 @@ def create(path: Path) -> None:
             raise AlreadyExists(f"{path} is there already")
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
         try:
-            with closing(sqlite3.connect(_uri(fresh, "mode=rwc"), uri=True, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                schema = files(__package__).joinpath("schema.sql").read_text("utf-8")
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {schema}"
-                    f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-                    f"INSERT INTO identity VALUES('{secrets.token_hex(16)}');"
-                    f"INSERT INTO branch VALUES(1, 'main', 0, NULL, 0, 0, {now()});"
-                    "INSERT INTO ancestry VALUES(1, 1, 9223372036854775807);"
-                    "INSERT INTO purge VALUES(0); COMMIT"
-                )
+            write_new(fresh, lambda sql: branches.add(sql, branches.MAIN, None, 0, now()))
             os.rename(fresh, path)
-            _sync(path.parent)
+            System().sync_directory(path.parent)
         except OSError as error:
             raise StorageError(f"cannot make {path}: {error.strerror}") from error
         finally:
@@ -298,12 +352,59 @@ def create(path: Path) -> None:
                 fresh.unlink()
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def write_new(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
+    """Make the file of a journal with a new identity, durably; ``fill`` says what is in it.
+
+    Raises:
+        StorageError, ReadOnly: it cannot be written.
+    """
+    with (
+        _Errors(path),
+        closing(sqlite3.connect(_uri(path, "mode=rwc"), uri=True, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        schema = files(__package__).joinpath("schema.sql").read_text("utf-8")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {schema}"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+            f"INSERT INTO identity VALUES('{secrets.token_hex(16)}'); INSERT INTO purge VALUES(0)"
+        )
+        fill(connection)
+        connection.execute("COMMIT")
+    # SQLite gives the files beside it the same permissions.
+    path.chmod(file_mode(path.parent))
+
+
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Write the journal as it is at one moment into a new file, which needs no side files to be read.
+
+    Raises:
+        StorageError, ReadOnly: it cannot be written.
+    """
+    with (
+        _Errors(target),
+        closing(sqlite3.connect(_uri(target, "mode=rwc"), uri=True, isolation_level=None)) as fresh,
+    ):
+        connection.backup(fresh)
+        # With a write-ahead log even reading would make files beside it, which a disk may be too read-only for.
+        fresh.execute("PRAGMA journal_mode = DELETE")
+
+
+def adopt(path: Path) -> None:
+    """Let a copy go on as a journal of its own: another identity, leases and trash of nobody, a write-ahead log.
+
+    Raises:
+        StorageError, ReadOnly: it cannot be written, or is damaged.
+    """
+    with _Errors(path), closing(sqlite3.connect(_uri(path, "mode=rw"), uri=True, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; UPDATE identity SET id = '{secrets.token_hex(16)}';"
+            "DELETE FROM lease; DELETE FROM claim; COMMIT"
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,17 @@ from typing import Any
 from lake.journal.base import Kind, Mark, View
 from lake.journal.entries import touched
 
-__all__ = ["artifacts", "changed_files", "commits", "files", "identity", "objects", "tip"]
+__all__ = [
+    "artifacts",
+    "changed_files",
+    "commits",
+    "directories",
+    "files",
+    "identity",
+    "objects",
+    "other_artifacts",
+    "tip",
+]
 
 Row = tuple[Any, ...]
 
@@ -29,16 +39,23 @@ SELECT e.kind, {_FILE}, max(e.branch) FROM entry e CROSS JOIN ancestry a ON a.br
 LEFT JOIN object o ON o.id = e.object
 WHERE e.path IN (%s) AND e.seq <= min(a.upto, ?) AND e.until > min(a.upto, ?) GROUP BY e.path"""
 
-_OBJECTS = """
-SELECT o.id, o.digest, o.size, o.format, o.problems, o.checksums, m.body, o.state,
-       (SELECT count(*) FROM damage d WHERE d.object = o.id)
+# Directories are few: an index of these alone finds them among any number of files.
+_DIRECTORIES = "SELECT DISTINCT path FROM entry WHERE kind = 2 ORDER BY path"
+
+_OBJECT = """o.id, o.digest, o.size, o.format, o.problems, o.checksums, m.body, o.state,
+       (SELECT group_concat(d.ord) FROM damage d WHERE d.object = o.id), o.handle, o.loc_off"""
+
+_OBJECTS = f"""
+SELECT {_OBJECT}
 FROM object o LEFT JOIN chunk_map m ON m.object = o.id WHERE o.id > ? AND o.id <= ? ORDER BY o.id LIMIT ?"""
 
-_CHANGED_OBJECTS = """
-SELECT o.id, o.digest, o.size, o.format, o.problems, o.checksums, m.body, o.state,
-       (SELECT count(*) FROM damage d WHERE d.object = o.id)
+_CHANGED_OBJECTS = f"""
+SELECT c.object, {_OBJECT}
 FROM (SELECT DISTINCT object FROM object_change WHERE id > ? AND id <= ?) c
-JOIN object o ON o.id = c.object LEFT JOIN chunk_map m ON m.object = o.id WHERE o.id <= ? ORDER BY o.id"""
+LEFT JOIN object o ON o.id = c.object LEFT JOIN chunk_map m ON m.object = o.id WHERE c.object <= ? ORDER BY c.object"""
+
+_FORGOTTEN = (None, 0, "", None, None, None, "trash", None, "", 0)
+"""What is told of an object behind its id when gc has forgotten it."""
 
 _COMMITS = """
 SELECT c.seq, lower(hex(c.id)), b.name, c.created, c.author, c.message, c.changes
@@ -49,9 +66,17 @@ SELECT a.id, a.object, a.kind, a.body, t.digest FROM artifact a
 JOIN object o ON o.id = a.object LEFT JOIN object t ON t.id = a.target
 WHERE a.id > ? AND a.object <= ? AND substr(a.kind, 1, ?) = ? AND o.state = 'live' ORDER BY a.id LIMIT ?"""
 
+_OTHER_ARTIFACTS = """
+SELECT a.id, a.object, a.kind, a.code, a.inputs, t.digest, a.body FROM artifact a
+JOIN object o ON o.id = a.object LEFT JOIN object t ON t.id = a.target
+WHERE a.id > ? AND a.object <= ? AND substr(a.kind, 1, ?) <> ? AND o.state = 'live' ORDER BY a.id LIMIT ?"""
+
 _TIP = """
-SELECT (SELECT coalesce(max(seq), 0) FROM commits), (SELECT coalesce(max(id), 0) FROM object),
-       (SELECT coalesce(max(id), 0) FROM object_change), (SELECT coalesce(max(id), 0) FROM artifact)"""
+SELECT (SELECT coalesce(max(seq), 0) FROM commits),
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'object'), 0),
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'object_change'), 0),
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'artifact'), 0)"""
+"""The greatest ids ever given, also where gc has forgotten what had them."""
 
 
 def identity(sql: sqlite3.Connection) -> str:
@@ -88,6 +113,16 @@ def changed_files(sql: sqlite3.Connection, old: View, new: View) -> list[tuple[s
     return found
 
 
+def directories(sql: sqlite3.Connection, view: View) -> list[Row]:
+    """Directories that were made on purpose: (path, modified, commit, attributes), by path."""
+    paths = [path for (path,) in sql.execute(_DIRECTORIES)]
+    found: list[Row] = []
+    for start in range(0, len(paths), _BATCH):
+        versions = _versions(sql, view, paths[start : start + _BATCH])
+        found += [(row[1], *row[6:9]) for _, row in sorted(versions.items()) if row[0] == Kind.DIRECTORY]
+    return found
+
+
 def _versions(sql: sqlite3.Connection, view: View, paths: Sequence[str]) -> dict[str, Row]:
     marks = ", ".join("?" * len(paths))
     rows = sql.execute(_NEWEST % marks, (view.branch, *paths, view.seq, view.seq))
@@ -95,13 +130,14 @@ def _versions(sql: sqlite3.Connection, view: View, paths: Sequence[str]) -> dict
 
 
 def objects(sql: sqlite3.Connection, since: Mark, until: Mark, after: int, limit: int) -> list[Row]:
-    """The next objects registered since a mark: (id, digest, size, format, problems, checksums, map, state, damaged).
+    """The next objects registered since a mark, with the columns of `Journal.feed_objects`.
 
     The first page, ``after`` = 0, begins with older ones that have changed since.
     """
     changed: list[Row] = []
     if not after:
-        changed = sql.execute(_CHANGED_OBJECTS, (since.change, until.change, since.object)).fetchall()
+        rows = sql.execute(_CHANGED_OBJECTS, (since.change, until.change, since.object))
+        changed = [(number, *_FORGOTTEN) if found is None else (found, *rest) for number, found, *rest in rows]
     return changed + sql.execute(_OBJECTS, (max(after, since.object), until.object, limit)).fetchall()
 
 
@@ -117,3 +153,8 @@ def artifacts(sql: sqlite3.Connection, prefix: str, after: int, newest: int, lim
     are not told any more.
     """
     return sql.execute(_ARTIFACTS, (after, newest, len(prefix), prefix, limit)).fetchall()
+
+
+def other_artifacts(sql: sqlite3.Connection, prefix: str, after: int, newest: int, limit: int) -> list[Row]:
+    """Those of the others, with the columns of `Journal.feed_other_artifacts`."""
+    return sql.execute(_OTHER_ARTIFACTS, (after, newest, len(prefix), prefix, limit)).fetchall()

@@ -21,19 +21,22 @@ _LOG = f"""
 SELECT {_COMMIT} FROM commits c CROSS JOIN ancestry a ON a.branch = ? AND a.ancestor = c.branch
 JOIN branch b ON b.id = c.branch WHERE c.seq <= min(a.upto, ?) ORDER BY c.seq DESC LIMIT ?"""
 
+# A version outlives the commit that made it when that was expired: then it is told with the oldest one that sees it.
+_SEEN_SINCE = "SELECT min(k.seq) FROM commits k WHERE k.branch = e.branch AND k.seq >= e.seq"
+
 _LOG_OF_PATH = f"""
 SELECT {_COMMIT} FROM (
-  SELECT e.seq FROM entry e CROSS JOIN ancestry a ON a.branch = :branch AND a.ancestor = e.branch
+  SELECT ({_SEEN_SINCE}) AS seq FROM entry e CROSS JOIN ancestry a ON a.branch = :branch AND a.ancestor = e.branch
   WHERE e.path = :path AND e.seq <= min(a.upto, :seq)
   UNION
-  SELECT e.seq FROM entry e CROSS JOIN ancestry a ON a.branch = :branch AND a.ancestor = e.branch
+  SELECT ({_SEEN_SINCE}) AS seq FROM entry e CROSS JOIN ancestry a ON a.branch = :branch AND a.ancestor = e.branch
   WHERE e.path >= :first AND e.path < :end AND e.seq <= min(a.upto, :seq)
 ) AS changed JOIN commits c ON c.seq = changed.seq JOIN branch b ON b.id = c.branch ORDER BY c.seq DESC LIMIT :limit"""
 
 _HISTORY = f"""
 SELECT e.path, e.kind, e.size, e.mtime, e.seq, e.attrs, o.digest, o.format, {_COMMIT} FROM entry e
 CROSS JOIN ancestry a ON a.branch = ? AND a.ancestor = e.branch LEFT JOIN object o ON o.id = e.object
-JOIN commits c ON c.seq = e.seq JOIN branch b ON b.id = c.branch
+JOIN commits c ON c.seq = ({_SEEN_SINCE}) JOIN branch b ON b.id = c.branch
 WHERE e.path = ? AND e.seq <= min(a.upto, ?) ORDER BY e.seq DESC"""
 
 

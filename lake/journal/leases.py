@@ -6,8 +6,9 @@ import secrets
 import sqlite3
 
 from lake.clock import now
+from lake.journal.base import Lease
 
-__all__ = ["acquire", "expired", "live", "release", "renew"]
+__all__ = ["acquire", "expired", "listed", "live", "release", "renew"]
 
 _NANOSECONDS = 1_000_000_000
 
@@ -36,6 +37,10 @@ def expired(sql: sqlite3.Connection, kind: str) -> list[str]:
 def live(sql: sqlite3.Connection, kind: str) -> list[str]:
     query = "SELECT id FROM lease WHERE kind = ? AND expires > ? ORDER BY expires, id"
     return [row[0] for row in sql.execute(query, (kind, now()))]
+
+
+def listed(sql: sqlite3.Connection) -> list[Lease]:
+    return [Lease(*row) for row in sql.execute("SELECT id, owner, kind, expires FROM lease ORDER BY expires, id")]
 
 
 def _after(seconds: float) -> int:

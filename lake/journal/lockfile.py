@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from lake.errors import LakeLocked, ReadOnly, StorageError
+from lake.stores.modes import make_file
 
 __all__ = ["LockFile"]
 
@@ -104,17 +105,23 @@ class LockFile:
 
     def _locked(self) -> int:
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = make_file(self._path, os.O_RDWR)
         except OSError as error:
             kind = ReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StorageError
             raise kind(f"cannot open {self._path} for writing: {error.strerror}") from error
         try:
-            taken = self._taken(descriptor) or _Wait(descriptor).finish(self._timeout)
+            taken = self._taken(descriptor) or self._waited(descriptor)
         except OSError as error:
             raise StorageError(f"cannot lock {self._path}: {error.strerror}") from error
         if not taken:
             raise self._late()
         return descriptor
+
+    def _waited(self, descriptor: int) -> bool:
+        if self._timeout > 0:
+            return _Wait(descriptor).finish(self._timeout)
+        os.close(descriptor)
+        return False
 
     def _taken(self, descriptor: int) -> bool:
         """Take the lock if nobody holds it."""

@@ -12,8 +12,10 @@ from blake3 import blake3
 from lake.clock import now
 from lake.digest import Digest
 from lake.errors import Conflict, InvalidInput, NotFound
+from lake.journal import claims, events
 from lake.journal.base import Artifact, Damage, ObjectRecord
 from lake.stores.base import Location
+from lake.stores.places import is_pack
 
 __all__ = [
     "Live",
@@ -23,6 +25,8 @@ __all__ = [
     "artifacts_of",
     "clear_damage",
     "damage",
+    "derived_from",
+    "in_file",
     "live",
     "locations",
     "paths_of",
@@ -63,10 +67,28 @@ def locations(sql: sqlite3.Connection, digests: Iterable[Digest]) -> dict[Digest
 
 
 def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
-    """Make objects known. Of a live one the location changes, and checksums are added; nothing of one in the trash."""
+    """Make objects known. Of a live one the location changes, and checksums are added; one in the trash is live again.
+
+    Raises:
+        Collected: gc has been at the file of one since its probe.
+        InvalidInput: a known object of another size.
+    """
     given = {record.digest: record for record in records}
-    known = {Digest(row[0].hex()) for row in _select(sql, "digest", "true", given)}
+    known = {
+        Digest(raw.hex()): (state, Location(*place))
+        for raw, state, *place in _select(sql, "digest, state, handle, loc_off, loc_len", "true", given)
+    }
     fresh = [record for digest, record in given.items() if digest not in known]
+    dead = {digest: given[digest].location for digest, (state, _) in known.items() if state != "live"}
+    placed = {
+        digest: given[digest].location
+        for digest, (_, place) in known.items()
+        if digest not in dead and place != given[digest].location
+    }
+    new_places = [*(record.digest for record in fresh), *dead, *placed]
+    claims.admit(
+        sql, [claims.Placing(digest, given[digest].location.handle, given[digest].probe) for digest in new_places]
+    )
     sql.executemany(
         "INSERT INTO object(digest, size, format, handle, loc_off, loc_len, problems, checksums, chunk_root)"
         " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -76,19 +98,25 @@ def register(sql: sqlite3.Connection, records: Iterable[ObjectRecord]) -> None:
         "INSERT INTO chunk_map SELECT id, ? FROM object WHERE digest = ?",
         [(record.chunks, _raw(record.digest)) for record in fresh if record.chunks is not None],
     )
-    summed = [digest for digest in known if given[digest].checksums]
-    for digest in live(sql, summed):
-        add_checksums(sql, digest, given[digest].checksums)
-    placed = locations(sql, known)
-    relocate(sql, {digest: given[digest].location for digest in placed if placed[digest] != given[digest].location})
+    claims.revive(sql, list(dead.items()))
+    for digest in known:
+        if given[digest].checksums:
+            add_checksums(sql, digest, given[digest].checksums)
+    _place(sql, {**dead, **placed})
 
 
-def relocate(sql: sqlite3.Connection, places: Mapping[Digest, Location]) -> None:
+def relocate(sql: sqlite3.Connection, places: Mapping[Digest, Location], probe: int) -> None:
     """
     Raises:
         NotFound: no live object of one of the digests.
         InvalidInput: a location has another length than its object.
+        Collected: gc has been at one of the new files since the probe.
     """
+    claims.admit(sql, [claims.Placing(digest, location.handle, probe) for digest, location in places.items()])
+    _place(sql, places)
+
+
+def _place(sql: sqlite3.Connection, places: Mapping[Digest, Location]) -> None:
     found = live(sql, places)
     for digest, location in places.items():
         if digest not in found:
@@ -100,6 +128,11 @@ def relocate(sql: sqlite3.Connection, places: Mapping[Digest, Location]) -> None
         "UPDATE object SET handle = ?, loc_off = ?, loc_len = ? WHERE id = ?",
         [(*location, found[digest].id) for digest, location in places.items()],
     )
+    for digest in places:
+        _changed(sql, _raw(digest))
+    for start in range(0, len(places), _BATCH):
+        batch = list(places.items())[start : start + _BATCH]
+        events.record(sql, "relocate", {digest: list(place) for digest, place in batch})
 
 
 def read(sql: sqlite3.Connection, digest: Digest) -> ObjectRecord | None:
@@ -127,6 +160,7 @@ def add_checksums(sql: sqlite3.Connection, digest: Digest, checksums: Mapping[st
         raise NotFound(f"no object {digest}")
     merged = {**(json.loads(row[0]) if row[0] else {}), **checksums}
     sql.execute("UPDATE object SET checksums = ? WHERE digest = ?", (json.dumps(merged, sort_keys=True), _raw(digest)))
+    events.record(sql, "checksums", {"digest": digest, "checksums": dict(checksums)})
     _changed(sql, _raw(digest))
 
 
@@ -139,30 +173,35 @@ def paths_of(sql: sqlite3.Connection, digest: Digest) -> list[tuple[str, str, in
 
 
 def add_artifacts(sql: sqlite3.Connection, new: Iterable[Artifact]) -> None:
-    """Raises `Conflict` when an artifact is of, or kept in, what is not a live object."""
+    """Raises `Conflict` when an artifact is of, or kept in, no live object; `Collected` when that is in the trash."""
     items = list(new)
-    known = live(sql, (digest for item in items for digest in (item.object, item.target) if digest is not None))
+    named = {digest for item in items for digest in (item.object, item.target) if digest is not None}
+    known = live(sql, named)
+    claims.refuse_dead(sql, named - known.keys())
     for item in items:
         for digest in (item.object, item.target):
             if digest is not None and digest not in known:
                 raise Conflict(f"artifact {item.kind}: {digest} is not a live object: store it again, then retry")
         target = None if item.target is None else known[item.target].id
         sql.execute(
-            "INSERT OR REPLACE INTO artifact(object, kind, code, inputs, target, body) VALUES(?, ?, ?, ?, ?, ?)",
-            (known[item.object].id, item.kind, item.code, item.inputs, target, item.body),
+            "INSERT OR REPLACE INTO artifact(object, kind, code, inputs, target, body, digest)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (known[item.object].id, item.kind, item.code, item.inputs, target, item.body, _sealed(item.body)),
         )
 
 
 def artifacts(sql: sqlite3.Connection, digest: Digest) -> list[Artifact]:
     rows = sql.execute(
-        "SELECT a.kind, a.code, a.body, t.digest, a.inputs FROM object o JOIN artifact a ON a.object = o.id"
+        "SELECT a.kind, a.code, a.body, t.digest, a.inputs, a.digest FROM object o JOIN artifact a ON a.object = o.id"
         " LEFT JOIN object t ON t.id = a.target WHERE o.digest = ? AND o.state = 'live'"
         " ORDER BY a.kind, a.code, a.inputs",
         (_raw(digest),),
     )
     return [
         Artifact(digest, kind, code, body, None if target is None else Digest(target.hex()), inputs)
-        for kind, code, body, target, inputs in rows
+        for kind, code, body, target, inputs, sealed in rows
+        # A damaged one can be made again, as one that is not there.
+        if _sealed(body) == sealed
     ]
 
 
@@ -178,6 +217,10 @@ def artifacts_of(sql: sqlite3.Connection, kind: str, after: int) -> tuple[int, l
         for _, digest, name, code, body, target, inputs in rows
     ]
     return (rows[-1][0] if rows else after), found
+
+
+def _sealed(body: bytes | None) -> bytes | None:
+    return None if body is None else blake3(body).digest()
 
 
 def record_damage(sql: sqlite3.Connection, digest: Digest, chunks: Sequence[tuple[int, int, int]]) -> None:
@@ -207,6 +250,25 @@ def damage(sql: sqlite3.Connection, digest: Digest | None) -> list[Damage]:
     else:
         rows = sql.execute(f"{query} WHERE o.digest = ? ORDER BY d.ord", (_raw(digest),))
     return [Damage(Digest(raw.hex()), *rest) for raw, *rest in rows]
+
+
+def in_file(sql: sqlite3.Connection, handle: str) -> list[ObjectRecord]:
+    """Live objects that lie in a stored file, by offset."""
+    if is_pack(handle):
+        place = "o.handle = ? AND o.handle >= 'packs/' AND o.handle < 'packs0'"
+        rows = sql.execute(f"{_RECORD} AND {place} ORDER BY o.loc_off, o.id", (handle,))
+        return [_record(row) for row in rows]
+    record = read(sql, Digest(handle[-64:]))
+    return [record] if record is not None and record.location.handle == handle else []
+
+
+def derived_from(sql: sqlite3.Connection, digest: Digest) -> list[tuple[Digest, str]]:
+    rows = sql.execute(
+        "SELECT o.digest, a.kind FROM object t JOIN artifact a ON a.target = t.id JOIN object o ON o.id = a.object"
+        " WHERE t.digest = ? ORDER BY a.id",
+        (_raw(digest),),
+    )
+    return [(Digest(raw.hex()), kind) for raw, kind in rows]
 
 
 def _record(row: tuple[Any, ...]) -> ObjectRecord:

@@ -40,10 +40,11 @@ CREATE TABLE artifact(
   inputs TEXT NOT NULL,
   target INTEGER REFERENCES object(id),
   body   BLOB,
+  digest BLOB,                            -- BLAKE3 of the body; NULL: the body is an object of its own
   UNIQUE(object, kind, code, inputs)
 );
 CREATE INDEX artifact_kind ON artifact(kind);
-CREATE INDEX artifact_target ON artifact(target) WHERE target IS NOT NULL;
+CREATE INDEX artifact_target ON artifact(target, object) WHERE target IS NOT NULL;
 
 -- A child's id is greater than those of its ancestors. Deleted branches stay: others may inherit from them.
 CREATE TABLE branch(
@@ -105,6 +106,7 @@ CREATE TABLE entry(
 ) WITHOUT ROWID;
 CREATE INDEX entry_seq ON entry(seq);
 CREATE INDEX entry_object ON entry(object) WHERE object IS NOT NULL;
+CREATE INDEX entry_directory ON entry(path) WHERE kind = 2;
 
 CREATE TABLE damage(
   object INTEGER NOT NULL,
@@ -155,6 +157,11 @@ CREATE TABLE purge(
   claim INTEGER NOT NULL
 );
 
+-- When the check of every object began that has not come to its end. No row or one.
+CREATE TABLE scrub_run(
+  started INTEGER NOT NULL
+);
+
 -- When every byte of an object was last compared with its digest, and what was wrong then.
 CREATE TABLE scrub(
   object  INTEGER PRIMARY KEY,
@@ -176,3 +183,31 @@ CREATE TABLE usage(
   bytes  INTEGER NOT NULL,
   PRIMARY KEY(prefix, branch)
 ) WITHOUT ROWID;
+
+-- Batches of commits that were let go of: what was read of history before one does not go on after it.
+CREATE TABLE expiry(
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  happened INTEGER NOT NULL,
+  commits  INTEGER NOT NULL
+);
+
+-- Small packs of many objects are looked up by their name.
+CREATE INDEX object_dead ON object(trashed) WHERE state = 'trash';
+CREATE INDEX object_pack ON object(handle) WHERE handle >= 'packs/' AND handle < 'packs0';
+
+-- A second copy of rows that no digest covers: SQLite's integrity check compares both, so that no bit flips unseen.
+CREATE INDEX object_copy ON object(format, problems, checksums, size, state, trashed);
+CREATE INDEX identity_copy ON identity(id);
+CREATE INDEX branch_copy ON branch(name, deleted, parent, fork_seq, head_seq, created);
+CREATE INDEX ancestry_copy ON ancestry(upto);
+CREATE INDEX tag_copy ON tag(branch, seq, created);
+CREATE INDEX token_copy ON token(name, hash, grants, created, expires);
+CREATE INDEX damage_copy ON damage(offset, length, found);
+CREATE INDEX scrub_copy ON scrub(checked, problem);
+CREATE INDEX scrub_run_copy ON scrub_run(started);
+CREATE INDEX claim_copy ON claim(handle, size, moved, deadline);
+CREATE INDEX purge_copy ON purge(claim);
+CREATE INDEX expiry_copy ON expiry(happened, commits);
+CREATE INDEX quota_copy ON quota(soft, hard);
+CREATE INDEX usage_copy ON usage(bytes);
+CREATE INDEX object_change_copy ON object_change(object);

@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lake.clock import now
+from lake.crashpoints import crash_point
 from lake.digest import Digest
-from lake.errors import Conflict
-from lake.journal import branches, edits, entries, feed, history, leases, objects, tokens
+from lake.errors import Conflict, LakeError
+from lake.journal import (
+    branches,
+    claims,
+    edits,
+    entries,
+    events,
+    expiry,
+    feed,
+    history,
+    inventory,
+    leases,
+    objects,
+    quotas,
+    scrub,
+    tokens,
+    usage,
+    verification,
+)
 from lake.journal.base import (
     Artifact,
     Branch,
     Change,
+    Checked,
+    Claim,
     Commit,
     Damage,
+    Dead,
     Difference,
     Entry,
+    Kept,
+    Lease,
+    LogState,
     Mark,
     ObjectRecord,
+    PackUse,
+    Probe,
     Put,
+    Quota,
+    Scrubbed,
+    Share,
     Tag,
     Token,
     View,
 )
-from lake.journal.connection import Database, create
+from lake.journal.connection import VERSION, Database, copy, create
 from lake.stores.base import Location
+from lake.stores.durable import System
 
 __all__ = ["SqliteJournal", "create"]
 
+_quota_log = logging.getLogger("lake.quotas")
+
 _PAGE = 64
+_FILES = 10_000
+"""Objects a page, where little is told of each."""
+_VERSIONS = 20_000
+"""Versions of paths that a transaction looks at."""
 
 
 class SqliteJournal:
@@ -44,16 +81,20 @@ class SqliteJournal:
         timeout: seconds that a write waits for other processes before it raises `LakeLocked`.
         readonly: never write, not even SQLite's side files where they can be avoided; implied when the file or its
             folder cannot be written.
+        system: the operating system, for the log.
 
     Raises:
         NotALake: no journal there.
         UnsupportedVersion: made by newer software.
         StorageError: not a SQLite file, or damaged.
+        StaleJournal: its log tells of what it does not know.
     """
 
-    def __init__(self, path: Path, *, timeout: float = 30.0, readonly: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, timeout: float = 30.0, readonly: bool = False, system: System | None = None
+    ) -> None:
         self._arguments = (Path(path), timeout, readonly)
-        self._database = Database(*self._arguments)
+        self._database = Database(*self._arguments, system)
 
     def __getstate__(self) -> tuple[Path, float, bool]:
         return self._arguments
@@ -103,7 +144,10 @@ class SqliteJournal:
     def lookup(self, view: View, path: str) -> Entry | None:
         # What a view sees never changes, so the steps of a look-up need no transaction around them.
         with self._database.direct() as sql:
-            return entries.lookup(sql, view, path)
+            found = entries.lookup(sql, view, path)
+            if found is None:
+                expiry.check_there(sql, view)
+            return found
 
     def is_directory(self, view: View, path: str) -> bool:
         with self._database.reading() as sql:
@@ -111,10 +155,12 @@ class SqliteJournal:
 
     def children(self, view: View, directory: str) -> list[Entry]:
         with self._database.reading() as sql:
+            expiry.check_there(sql, view)
             return entries.children(sql, view, directory)
 
     def walk(self, view: View, directory: str) -> list[Entry]:
         with self._database.reading() as sql:
+            expiry.check_there(sql, view)
             return entries.walk(sql, view, directory)
 
     def history(self, view: View, path: str) -> list[tuple[Commit, Entry | None]]:
@@ -158,7 +204,12 @@ class SqliteJournal:
                     "read again, then retry"
                 )
             _register(sql, records, derived)
-            return _commit(sql, branch, row, changes, message=message, author=author, op_id=op_id)
+            made, warnings = _commit(sql, branch, row, changes, message=message, author=author, op_id=op_id)
+            crash_point("commit-written")
+        crash_point("committed")
+        for warning in warnings:
+            _quota_log.warning(warning)
+        return made
 
     # -- objects and artifacts ----------------------------------------------------------------------------------
     def object(self, digest: Digest) -> ObjectRecord | None:
@@ -173,9 +224,9 @@ class SqliteJournal:
         with self._database.reading() as sql:
             return objects.locations(sql, digests)
 
-    def relocate(self, locations: Mapping[Digest, Location]) -> None:
+    def relocate(self, locations: Mapping[Digest, Location], probe: int = 0) -> None:
         with self._database.writing() as sql:
-            objects.relocate(sql, locations)
+            objects.relocate(sql, locations, probe)
 
     def objects(self) -> Iterator[ObjectRecord]:
         last = 0
@@ -222,6 +273,40 @@ class SqliteJournal:
         with self._database.reading() as sql:
             return objects.damage(sql, digest)
 
+    # -- checks -------------------------------------------------------------------------------------------------
+    def objects_in(self, handle: str) -> list[ObjectRecord]:
+        with self._database.reading() as sql:
+            return objects.in_file(sql, handle)
+
+    def derived_from(self, digest: Digest) -> list[tuple[Digest, str]]:
+        with self._database.reading() as sql:
+            return objects.derived_from(sql, digest)
+
+    def scrubbed(self) -> Iterator[Scrubbed]:
+        last = 0
+        while True:
+            with self._database.reading() as sql:
+                last, page = scrub.read_after(sql, last, _FILES)
+            if not page:
+                return
+            yield from page
+
+    def begin_scrub(self, *, restart: bool = False) -> int:
+        with self._database.writing() as sql:
+            return scrub.begin(sql, restart)
+
+    def end_scrub(self) -> None:
+        with self._database.writing() as sql:
+            scrub.end(sql)
+
+    def record_scrub(self, found: Sequence[Checked]) -> None:
+        with self._database.writing() as sql:
+            scrub.record(sql, found)
+
+    def verify(self, *, rows: bool = True) -> list[str]:
+        # A connection of its own: what others keep in memory is not what the disk says.
+        return _verified(*self._arguments[:2], rows)
+
     # -- feed of the catalog ------------------------------------------------------------------------------------
     def identity(self) -> str:
         with self._database.direct() as sql:
@@ -251,6 +336,135 @@ class SqliteJournal:
         with self._database.direct() as sql:
             return feed.artifacts(sql, prefix, after, newest, limit)
 
+    def feed_other_artifacts(self, prefix: str, after: int, newest: int, limit: int) -> list[tuple[Any, ...]]:
+        with self._database.direct() as sql:
+            return feed.other_artifacts(sql, prefix, after, newest, limit)
+
+    def feed_directories(self, view: View) -> list[tuple[Any, ...]]:
+        with self._database.reading() as sql:
+            return feed.directories(sql, view)
+
+    # -- gc -----------------------------------------------------------------------------------------------------
+    def probe(self, handles: Sequence[str]) -> Probe:
+        with self._database.reading() as sql:
+            return claims.probe(sql, handles)
+
+    def claims(self, handles: Sequence[str] | None = None) -> list[Claim]:
+        with self._database.reading() as sql:
+            return claims.claims(sql, handles)
+
+    def due_claims(self, deadline: int | None) -> list[Claim]:
+        with self._database.reading() as sql:
+            return claims.due(sql, deadline)
+
+    def loose_objects(self) -> list[int]:
+        with self._database.reading() as sql:
+            return claims.loose(sql)
+
+    def described(self, numbers: Sequence[int]) -> list[Dead]:
+        with self._database.reading() as sql:
+            return claims.described(sql, numbers)
+
+    def set_aside(self, numbers: Sequence[int], deadline: int) -> tuple[list[Dead], list[str]]:
+        with self._database.writing() as sql:
+            return claims.set_aside(sql, numbers, deadline)
+
+    def unnamed_files(self, handles: Sequence[str]) -> list[str]:
+        with self._database.reading() as sql:
+            return claims.unnamed(sql, handles)
+
+    def claim_files(self, handles: Sequence[str], deadline: int) -> list[str]:
+        with self._database.writing() as sql:
+            return claims.claim_files(sql, handles, deadline)
+
+    def claims_moved(self, files: Sequence[tuple[str, int]]) -> None:
+        with self._database.writing() as sql:
+            claims.moved(sql, files)
+
+    def trashed(self, digests: Sequence[Digest] | None = None) -> dict[Digest, Location]:
+        with self._database.reading() as sql:
+            return claims.trashed(sql, digests)
+
+    def restore(self, digests: Sequence[Digest], handles: Sequence[str]) -> int:
+        with self._database.writing() as sql:
+            return claims.restore(sql, digests, handles)
+
+    def forget_claims(self, wanted: Sequence[Claim]) -> tuple[list[Claim], int]:
+        with self._database.writing() as sql:
+            return claims.forget(sql, wanted)
+
+    def dead_members(self, before: int | None) -> list[int]:
+        with self._database.reading() as sql:
+            return claims.dead_members(sql, before)
+
+    def forget_members(self, numbers: Sequence[int]) -> int:
+        with self._database.writing() as sql:
+            return claims.forget_members(sql, numbers)
+
+    def pack_uses(self) -> list[PackUse]:
+        with self._database.reading() as sql:
+            return claims.packs(sql)
+
+    def pack_members(self, pack: str) -> dict[Digest, Location]:
+        with self._database.reading() as sql:
+            return claims.members(sql, pack)
+
+    # -- space --------------------------------------------------------------------------------------------------
+    def shares(self, view: View, directory: str, by: str, *, history: bool = False) -> tuple[list[Share], Share]:
+        with self._database.reading() as sql:
+            return usage.shares(sql, view, directory, by, history=history)
+
+    def quotas(self) -> list[Quota]:
+        with self._database.reading() as sql:
+            return quotas.quotas(sql)
+
+    def set_quota(self, quota: Quota) -> None:
+        with self._database.writing() as sql:
+            quotas.set_quota(sql, quota)
+
+    def remove_quota(self, prefix: str) -> None:
+        with self._database.writing() as sql:
+            quotas.forget(sql, prefix)
+
+    def used(self, prefix: str, view: View) -> int:
+        with self._database.reading() as sql:
+            return quotas.used(sql, prefix, view)
+
+    def check_quotas(self, view: View, sizes: Mapping[str, int]) -> None:
+        with self._database.reading() as sql:
+            quotas.check(sql, view, sizes)
+
+    # -- expiry -------------------------------------------------------------------------------------------------
+    def histories(self) -> list[Kept]:
+        with self._database.reading() as sql:
+            return expiry.histories(sql)
+
+    def expire(self, seqs: Sequence[int]) -> list[int]:
+        with self._database.writing() as sql:
+            return expiry.let_go(sql, seqs)
+
+    def sweep_history(self) -> int:
+        after: expiry.Key | None = ("", 0, 0)
+        removed = 0
+        with self._database.reading() as sql:
+            there = expiry.points(sql)
+        while after is not None:
+            with self._database.reading() as sql:
+                gone, after = expiry.unseen(sql, there, after, _VERSIONS)
+            if gone:
+                with self._database.writing() as sql:
+                    expiry.remove(sql, gone)
+                removed += len(gone)
+        return removed
+
+    def drop_branches(self) -> list[str]:
+        with self._database.writing() as sql:
+            return expiry.drop_branches(sql)
+
+    def expirations(self) -> int:
+        with self._database.direct() as sql:
+            return expiry.rounds(sql)
+
     # -- leases -------------------------------------------------------------------------------------------------
     def acquire_lease(self, owner: str, kind: str, seconds: float) -> str:
         with self._database.writing() as sql:
@@ -272,6 +486,10 @@ class SqliteJournal:
         with self._database.reading() as sql:
             return leases.live(sql, kind)
 
+    def leases(self) -> list[Lease]:
+        with self._database.reading() as sql:
+            return leases.listed(sql)
+
     # -- tokens -------------------------------------------------------------------------------------------------
     def add_token(self, token: Token) -> None:
         with self._database.writing() as sql:
@@ -289,8 +507,45 @@ class SqliteJournal:
         with self._database.writing() as sql:
             tokens.revoke(sql, token)
 
+    # -- log ----------------------------------------------------------------------------------------------------
+    def log_state(self) -> LogState:
+        return self._database.log_state()
+
+    def log_problems(self) -> list[str]:
+        return self._database.log_problems()
+
+    # -- copies -------------------------------------------------------------------------------------------------
+    def files(self) -> Iterator[tuple[str, int]]:
+        last = 0
+        while True:
+            with self._database.reading() as sql:
+                last, page = inventory.files_after(sql, last, _FILES)
+            if not page:
+                return
+            yield from page
+
+    def copy_to(self, target: Path) -> None:
+        with self._database.direct() as sql:
+            copy(sql, target)
+
     def close(self) -> None:
         self._database.close()
+
+
+def _verified(path: Path, timeout: float, rows: bool) -> list[str]:
+    found: list[str] = []
+    try:
+        database = Database(path, timeout, readonly=True)
+        try:
+            with database.reading() as sql:
+                # Text that is no longer text is something to tell of, not to stumble over.
+                sql.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+                found.extend(verification.problems(sql, VERSION, rows=rows))
+        finally:
+            database.close()
+    except (LakeError, sqlite3.Error) as error:
+        found.append(str(error))
+    return found
 
 
 def _register(sql: sqlite3.Connection, records: Iterable[ObjectRecord], derived: Iterable[Artifact]) -> None:
@@ -307,13 +562,18 @@ def _commit(
     message: str,
     author: str,
     op_id: str | None,
-) -> Commit:
+) -> tuple[Commit, list[str]]:
+    """The commit, and what to warn of once it stands."""
     seq = sql.execute("SELECT coalesce(max(seq), 0) + 1 FROM commits").fetchone()[0]
     created = max(now(), 1)
-    named = objects.live(sql, (change.digest for change in changes if isinstance(change, Put)))
+    wanted = {change.digest for change in changes if isinstance(change, Put)}
+    named = objects.live(sql, wanted)
+    claims.refuse_dead(sql, wanted - named.keys())
     edit = edits.Edit(sql, View(branch.id, seq, name), created, named)
     for change in changes:
         edit.apply(change)
+    sizes = ((path, state.size) for path, state in edit.delta.items())
+    warnings = quotas.charge(sql, View(branch.id, branch.head, name), sizes)
     parents = [row[0].hex() for row in sql.execute("SELECT id FROM commits WHERE seq = ?", (branch.head,))]
     identity = edits.commit_id(parents, edit.delta, branch=name, author=author, created=created, message=message)
     sql.execute(
@@ -325,4 +585,6 @@ def _commit(
         ((seq, number, bytes.fromhex(parent)) for number, parent in enumerate(parents)),
     )
     sql.execute("UPDATE branch SET head_seq = ? WHERE id = ?", (seq, branch.id))
-    return Commit(seq, identity.hex(), name, created, author, message, tuple(parents), len(edit.delta))
+    events.record(sql, "commit", seq=seq)
+    made = Commit(seq, identity.hex(), name, created, author, message, tuple(parents), len(edit.delta))
+    return made, warnings

@@ -11,7 +11,18 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from lake.digest import Digest
 
-__all__ = ["Batch", "Capabilities", "Known", "Location", "Method", "ObjectStore", "Staged", "Stored", "Watcher"]
+__all__ = [
+    "Batch",
+    "Capabilities",
+    "Known",
+    "Location",
+    "Method",
+    "ObjectStore",
+    "Settle",
+    "Staged",
+    "Stored",
+    "Watcher",
+]
 
 
 class Location(NamedTuple):
@@ -27,6 +38,10 @@ class Location(NamedTuple):
 
 Known = Callable[[Sequence[Digest]], Mapping[Digest, Location]]
 """Where the journal says that objects lie, for those of the digests that it knows; asked once a `Batch.publish`."""
+
+Settle = Callable[[Sequence[str]], int]
+"""Asked with the handles that a `Batch.publish` is about to name or to rely on, before it looks at any of them: sees to
+it that nobody is about to take one away for what happened before, and returns a number to tell what comes later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,8 @@ class Stored(NamedTuple):
     """False when the store had the object already and its bytes are right."""
     healed: bool
     """True when the store's copy was damaged and has been replaced by the bytes put now."""
+    probe: int = 0
+    """What `Settle` said of its handle."""
 
 
 class Batch(Protocol):
@@ -127,7 +144,7 @@ class ObjectStore(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def batch(self, session: str, known: Known | None = None) -> Batch:
+    def batch(self, session: str, known: Known | None = None, settle: Settle | None = None) -> Batch:
         """Start a batch whose staging belongs to the lease ``session`` (a directory-safe word).
 
         ``known`` lets the batch find content that lies elsewhere than under its own name. Many small files may be

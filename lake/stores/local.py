@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from lake.digest import Digest
 from lake.errors import InvalidInput, NotFound, StorageError
-from lake.stores.base import Capabilities, Known, Location
+from lake.stores.base import Capabilities, Known, Location, Settle
 from lake.stores.durable import System
 from lake.stores.localbatch import LocalBatch
+from lake.stores.mending import mend
+from lake.stores.modes import make_folders
 from lake.stores.places import checked_handle, is_pack, is_plain, plain_location
 
-__all__ = ["LocalStore"]
+__all__ = ["LocalStore", "StoredFile"]
 
 _SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _OPEN_FILES = 64
@@ -38,6 +41,15 @@ class _OpenFile:
             os.close(self.fd)
 
 
+class StoredFile(NamedTuple):
+    """A file of a local store."""
+
+    handle: str
+    size: int
+    inode: int
+    """Files with numbers close to each other tend to lie close to each other on a disk."""
+
+
 class LocalStore:
     """An `ObjectStore` in the directory of a lake. Make a new one with `LocalStore.create`."""
 
@@ -52,7 +64,7 @@ class LocalStore:
         """The store of a directory that is about to become a lake; its folders are durable when this returns."""
         store = cls(root, system)
         for folder in ("objects", "staging"):
-            os.makedirs(os.path.join(store._root, folder), exist_ok=True)
+            make_folders(os.path.join(store._root, folder))
         store._system.sync_directory(store._root)
         return store
 
@@ -61,9 +73,9 @@ class LocalStore:
         return Capabilities(local_paths=True, durable=True, links=True)
 
     # -- writing ------------------------------------------------------------------------------------------------
-    def batch(self, session: str, known: Known | None = None) -> LocalBatch:
+    def batch(self, session: str, known: Known | None = None, settle: Settle | None = None) -> LocalBatch:
         """Start a batch whose files are staged under ``staging/<session>``."""
-        return LocalBatch(self._root, self._staging(session), self._system, self.forget, known)
+        return LocalBatch(self._root, self._staging(session), self._system, self.forget, known, settle)
 
     def delete(self, digest: Digest) -> bool:
         """Remove the object's own file; False when there was none."""
@@ -192,6 +204,31 @@ class LocalStore:
         for name, size in self._sizes("objects"):
             yield Digest(name[-64:]), Location(name, 0, size)
 
+    def handles(self) -> Iterator[str]:
+        """Every file that may hold objects, plain ones and packs, in no order; none of them is looked at.
+
+        Raises:
+            StorageError: a directory cannot be read (never a silent part).
+        """
+        for top in ("objects", "packs"):
+            for name, entry in self._names(top):
+                if entry is not None:
+                    yield name
+
+    def status(self, handle: str) -> os.stat_result | None:
+        """What the filesystem says of a stored file; None where there is none.
+
+        Raises:
+            StorageError: it cannot be told.
+        """
+        path = self._path(handle)
+        try:
+            return os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot look at {path}: {error.strerror}") from error
+
     def packs(self) -> Iterator[tuple[str, int]]:
         """Handle and size in bytes of every pack, in no order.
 
@@ -199,6 +236,37 @@ class LocalStore:
             StorageError: the directory cannot be read (never a silent part).
         """
         return self._sizes("packs")
+
+    def files(self) -> Iterator[StoredFile]:
+        """Every stored file, plain ones and packs, in no order.
+
+        Raises:
+            StorageError: a directory cannot be read (never a silent part).
+        """
+        for top in ("objects", "packs"):
+            for name, entry in self._names(top):
+                # What has gone since the folder was listed is not there.
+                with contextlib.suppress(FileNotFoundError):
+                    if entry is not None:
+                        yield StoredFile(name, entry.stat(follow_symlinks=False).st_size, entry.inode())
+
+    def file(self, handle: str) -> StoredFile | None:
+        """A stored file, or None where there is none."""
+        path = self._path(handle)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot look at {path}: {error.strerror}") from error
+        return StoredFile(handle, status.st_size, status.st_ino)
+
+    def mend(self, handle: str, pieces: Iterable[bytes], staging: Path) -> bool:
+        """Write a damaged or missing file anew; see `lake.stores.mending.mend`."""
+        done = mend(self._root, checked_handle(handle), pieces, os.fspath(staging), self._system)
+        if done:
+            self._open_file.cache_clear()
+        return done
 
     def foreign(self) -> Iterator[str]:
         """Names under ``objects/`` and ``packs/`` that neither objects nor packs can have, relative to the lake.

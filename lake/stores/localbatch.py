@@ -24,10 +24,11 @@ from blake3 import blake3
 from lake.crashpoints import crash_point
 from lake.digest import Digest
 from lake.errors import InvalidInput, LakeError, SourceChanged, StorageError
-from lake.stores.base import Known, Location, Method, Staged, Stored, Watcher
+from lake.stores.base import Known, Location, Method, Settle, Staged, Stored, Watcher
 from lake.stores.durable import System, write_all
 from lake.stores.existing import Worth, survey
 from lake.stores.intake import SourceFile, stream_filler, take_in
+from lake.stores.modes import make_folders
 from lake.stores.moves import MovedSource, may_move
 from lake.stores.places import pack_handle, plain_handle, plain_location
 from lake.stores.publishing import MANY, Publisher
@@ -53,7 +54,13 @@ class LocalBatch:
     """A `lake.stores.base.Batch` of the local store. Puts may come from several threads."""
 
     def __init__(
-        self, root: str, session: str, system: System, forget: Callable[[Location], None], known: Known | None = None
+        self,
+        root: str,
+        session: str,
+        system: System,
+        forget: Callable[[Location], None],
+        known: Known | None = None,
+        settle: Settle | None = None,
     ) -> None:
         """``session`` is the session's staging directory; ``forget`` is told of files that were replaced."""
         self._root = root
@@ -61,6 +68,7 @@ class LocalBatch:
         self._system = system
         self._publisher = Publisher(root, system, forget)
         self._known = known
+        self._settle = settle if settle is not None else lambda _: 0
         self._folder: str | None = None
         self._folder_fd = -1
         self._lock = threading.Lock()
@@ -204,7 +212,7 @@ class LocalBatch:
             if self._folder is None:
                 folder = f"{self._session}/{secrets.token_hex(8)}"
                 try:
-                    os.makedirs(folder, mode=0o755)
+                    make_folders(folder)
                     # Opened before any write, so that its sync reports each of them that failed.
                     self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 except OSError as error:
@@ -311,20 +319,28 @@ class LocalBatch:
         for item in items:
             first.setdefault(item.digest, item)
         known = dict(self._known(list(first))) if self._known is not None else {}
+        # Before any of them is looked at: what is found good after this is noticed when it goes.
+        handles = [*map(plain_handle, first), *(place.handle for place in known.values())]
+        probe = self._settle(list(dict.fromkeys(handles)))
         worth = survey(self._root, known, self._system)
         results = {
-            digest: Stored(digest, known[digest], new=False, healed=False)
+            digest: Stored(digest, known[digest], new=False, healed=False, probe=probe)
             for digest, value in worth.items()
             if value is Worth.GOOD
         }
         wanted = [item for digest, item in first.items() if digest not in results]
         files, packed = self._arrange(wanted, leftovers)
+        if packed:
+            # Names of packs are known only now.
+            self._settle(list({place.handle for place in packed.values()}))
+        crash_point("probed")
         named = dict(zip((file.handle for file in files), self._publisher.publish(files, self._folder_fd), strict=True))
         for item in wanted:
             location = packed.get(item.digest) or plain_location(item.digest, item.size)
             new, healed = named[location.handle]
             lost = worth.get(item.digest) is Worth.LOST
-            results[item.digest] = Stored(item.digest, location, new=new and not lost, healed=healed or lost)
+            fresh, mended = new and not lost, healed or lost
+            results[item.digest] = Stored(item.digest, location, new=fresh, healed=mended, probe=probe)
         stored = []
         for item in items:
             stored.append(results[item.digest])

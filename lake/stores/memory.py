@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from lake.digest import Digest, digest_of
 from lake.errors import InvalidInput, NotFound, StorageError
-from lake.stores.base import Capabilities, Known, Location, Method, Staged, Stored, Watcher
+from lake.stores.base import Capabilities, Known, Location, Method, Settle, Staged, Stored, Watcher
 from lake.stores.intake import SourceFile, check_same, stream_filler, take_in
 
 __all__ = ["MemoryStore"]
@@ -32,8 +32,8 @@ class MemoryStore:
     def capabilities(self) -> Capabilities:
         return Capabilities(local_paths=False, durable=False, links=False)
 
-    def batch(self, session: str, known: Known | None = None) -> MemoryBatch:
-        return MemoryBatch(self, session, known)
+    def batch(self, session: str, known: Known | None = None, settle: Settle | None = None) -> MemoryBatch:
+        return MemoryBatch(self, session, known, settle)
 
     def open(self, location: Location) -> BinaryIO:
         data = self._bytes(location)
@@ -116,10 +116,11 @@ class MemoryStore:
 class MemoryBatch:
     """A `lake.stores.base.Batch` of the memory store."""
 
-    def __init__(self, store: MemoryStore, session: str, known: Known | None) -> None:
+    def __init__(self, store: MemoryStore, session: str, known: Known | None, settle: Settle | None) -> None:
         self._store = store
         self._session = session
         self._known = known
+        self._settle = settle
         self._tokens = itertools.count()
         self._staged: dict[int, tuple[Digest, bytes]] = {}
         self._moved: dict[int, SourceFile] = {}
@@ -160,7 +161,10 @@ class MemoryBatch:
         self._published.update(staged)
         known = self._known([digest for digest, _ in staged.values()]) if self._known is not None else {}
         in_order = [staged[token] for token in sorted(staged)]
-        return [self._store._publish(digest, data, known=digest in known) for digest, data in in_order]
+        probe = self._settle([digest for digest, _ in in_order]) if self._settle is not None else 0
+        return [
+            self._store._publish(digest, data, known=digest in known)._replace(probe=probe) for digest, data in in_order
+        ]
 
     def release(self) -> None:
         for token in sorted(self._published & self._moved.keys()):

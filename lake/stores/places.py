@@ -8,7 +8,7 @@ from lake.digest import Digest
 from lake.errors import InvalidInput
 from lake.stores.base import Location
 
-__all__ = ["checked_handle", "is_pack", "is_plain", "pack_handle", "plain_handle", "plain_location"]
+__all__ = ["checked_handle", "is_pack", "is_plain", "pack_digest", "pack_handle", "plain_handle", "plain_location"]
 
 _PLAIN = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _PACK = re.compile(r"packs/[0-9a-f]{64}")
@@ -26,6 +26,11 @@ def plain_location(digest: Digest, size: int) -> Location:
 def pack_handle(digest: Digest) -> str:
     """The pack whose own bytes, those of all its objects, have that digest."""
     return f"packs/{digest}"
+
+
+def pack_digest(handle: str) -> bytes | None:
+    """The digest of the pack that a handle names; None for one of a file that holds one object."""
+    return bytes.fromhex(handle[6:]) if is_pack(handle) else None
 
 
 def is_pack(handle: str) -> bool:

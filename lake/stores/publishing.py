@@ -12,6 +12,7 @@ from lake.crashpoints import crash_point
 from lake.stores.base import Location
 from lake.stores.durable import System
 from lake.stores.existing import examine
+from lake.stores.modes import make_folder
 from lake.stores.staged import StagedFile
 
 __all__ = ["MANY", "Named", "Publisher"]
@@ -53,7 +54,7 @@ class Publisher:
         folders = {os.path.dirname(file.handle) for file in files}
         for folder in folders:
             with contextlib.suppress(FileExistsError):
-                os.mkdir(f"{self._root}/{folder}")
+                make_folder(f"{self._root}/{folder}")
         named = []
         for file in files:
             named.append(self._name(file))

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,16 +31,22 @@ from lake.journal.base import (
     Put,
     Token,
 )
+from lake.journal.sqlite import SqliteJournal
 from lake.stores.base import Location
+from lake.testing.journal_checks import CheckConformance
 from lake.testing.journal_entries import EntryConformance
 from lake.testing.journal_feed import FeedConformance
+from lake.testing.journal_log import LogConformance
 from lake.testing.journal_refs import RefConformance
+from lake.testing.journal_space import SpaceConformance
 from lake.testing.journal_suite import names, object_record, put
 
 __all__ = ["JournalConformance", "object_record", "put"]
 
 
-class JournalConformance(EntryConformance, FeedConformance, RefConformance):
+class JournalConformance(
+    CheckConformance, EntryConformance, FeedConformance, LogConformance, RefConformance, SpaceConformance
+):
     """Derive, and supply the fixture ``journal`` (empty, writable) and `reopen`."""
 
     def test_objects(self, journal: Journal) -> None:
@@ -151,6 +158,35 @@ class JournalConformance(EntryConformance, FeedConformance, RefConformance):
         assert not journal.renew_lease(lease, 60)
         assert journal.live_leases("staging") == []
         assert journal.live_leases("pin") == [other]
+
+    def test_all_leases(self, journal: Journal) -> None:
+        assert journal.leases() == []
+        late = journal.acquire_lease("me@here:1:x", "staging", 3600)
+        early = journal.acquire_lease("you", "pin", -1)
+        assert [(lease.id, lease.owner, lease.kind) for lease in journal.leases()] == [
+            (early, "you", "pin"),
+            (late, "me@here:1:x", "staging"),
+        ]
+
+    def test_files_that_live_objects_need(self, journal: Journal) -> None:
+        one, two = object_record("1"), object_record("22", location=Location(f"packs/{'0' * 64}", 5, 2))
+        journal.commit("main", [], objects=[one, two])
+        assert sorted(journal.files()) == [(one.location.handle, 1), (two.location.handle, 7)]
+
+    def test_a_copy_is_of_one_moment(self, journal: Journal, tmp_path: Path) -> None:
+        folder = tmp_path / "copies"
+        folder.mkdir()
+        first = put(journal, "a", "1")
+        journal.copy_to(folder / "copy.db")
+        put(journal, "b", "2")
+        copy = SqliteJournal(folder / "copy.db", readonly=True)
+        try:
+            assert copy.log(copy.resolve("main")) == [first]
+            assert copy.identity() == journal.identity()
+            assert copy.verify() == []
+        finally:
+            copy.close()
+        assert [path.name for path in folder.iterdir()] == ["copy.db"]
 
     def test_tokens(self, journal: Journal) -> None:
         lasting = Token("1" * 16, "me", bytes(range(32)), '[{"verb": "read"}]', 1, None)

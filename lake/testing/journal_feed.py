@@ -6,6 +6,7 @@ from typing import Any
 
 from lake.digest import digest_of
 from lake.journal.base import Annotate, Artifact, Journal, Kind, MakeDirectory, Mark, Put, Remove, View
+from lake.stores.base import Location
 from lake.testing.journal_suite import JournalSuite, object_record, put
 
 __all__ = ["FeedConformance"]
@@ -85,15 +86,28 @@ class FeedConformance(JournalSuite):
         page = journal.feed_objects(Mark(), start, 0, 2)
         rest = journal.feed_objects(Mark(), start, page[-1][0], 2)
         assert [row[1].hex() for row in [*page, *rest]] == [object_record(text).digest for text in "123"]
-        assert page[0][2:] == (1, "text", '["ü"]', '{"md5": "00"}', b"\x00map", "live", 0)
+        assert page[0][2:] == (1, "text", '["ü"]', '{"md5": "00"}', b"\x00map", "live", None, *first.location[:2])
         assert journal.feed_objects(start, journal.tip(), 0, 9) == []
         journal.record_damage(first.digest, [(0, 0, 1), (1, 1, 1)])
         journal.commit("main", [], objects=[object_record("4")])
         found = journal.feed_objects(start, journal.tip(), 0, 9)
-        assert [(row[0] == page[0][0], row[-1]) for row in found] == [(True, 2), (False, 0)]
+        assert [(row[0] == page[0][0], row[8]) for row in found] == [(True, "0,1"), (False, None)]
         damaged = journal.tip()
         journal.clear_damage(first.digest)
-        assert [row[-1] for row in journal.feed_objects(damaged, journal.tip(), 0, 9)] == [0]
+        assert [row[8] for row in journal.feed_objects(damaged, journal.tip(), 0, 9)] == [None]
+        moved = Location("packs/" + "0" * 64, 7, first.size)
+        before = journal.tip()
+        journal.relocate({first.digest: moved})
+        assert [row[9:] for row in journal.feed_objects(before, journal.tip(), 0, 9)] == [moved[:2]]
+
+    def test_directories_that_were_made_on_purpose(self, journal: Journal) -> None:
+        made = journal.commit("main", [MakeDirectory("b", attributes={"k": 1}), MakeDirectory("a/x")])
+        put(journal, "c/file", "1")
+        journal.create_branch("exp", "main")
+        journal.commit("exp", [Remove("a/x"), MakeDirectory("d")])
+        main = journal.feed_directories(journal.resolve("main"))
+        assert main == [("a/x", made.created, made.seq, None), ("b", made.created, made.seq, '{"k":1}')]
+        assert [row[0] for row in journal.feed_directories(journal.resolve("exp"))] == ["b", "d"]
 
     def test_commits_of_all_branches(self, journal: Journal) -> None:
         made = [put(journal, "a", "1")]
@@ -123,6 +137,9 @@ class FeedConformance(JournalSuite):
         ]
         assert journal.feed_artifacts("facts.", 0, journal.tip().object, 1) == rows[:1]
         assert journal.feed_artifacts("facts.", 0, owner - 1, 9) == []
+        others = journal.feed_other_artifacts("facts.", 0, journal.tip().object, 9)
+        assert [row[1:] for row in others] == [(owner, "bai", "1", "", None, b"index")]
+        assert journal.feed_other_artifacts("facts.", others[0][0], journal.tip().object, 9) == []
 
     def test_marks_and_identity(self, journal: Journal) -> None:
         assert journal.tip() == Mark()

@@ -52,7 +52,9 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("htsget_tickets", ["--bam", "BAM", "--requests", "200"]),
         ("http_regions", ["--turns", "1", "--bam", "BAM", "--regions", "5"]),
         ("http_bytes", ["--turns", "1", "--size", "300000", "--clients", "2"]),
+        ("fsck", ["--turns", "1", "--files", "2", "--size", "100000", "--b3sum", "sha256sum"]),
         ("import_time", ["--turns", "1"]),
+        ("gc", ["--turns", "1", "--objects", "500"]),
         ("memory", ["--bam", "BAM", "--files", "10", "--also", "BAM", "two"]),
     ],
 )

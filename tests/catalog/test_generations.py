@@ -222,7 +222,7 @@ def signed(body: dict[str, object]) -> bytes:
 
 
 MANIFEST: dict[str, object] = {
-    "version": 1,
+    "version": 2,
     "number": 1,
     "journal": "x",
     "reach": [0, 0, 0, 0],
@@ -237,7 +237,7 @@ MANIFEST: dict[str, object] = {
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"core": None},
         {"core": {"name": "../../secret.duckdb", "size": 1, "blake3": "", "rows": {}}},
         {"core": {"name": "x AS y; COPY z.duckdb", "size": 1, "blake3": "", "rows": {}}},

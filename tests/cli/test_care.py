@@ -40,3 +40,17 @@ def test_orphans_and_foreign_files(run: Run, root: Path) -> None:
         "foreign: objects/notes.txt is not an object's name",
         "0 objects, 0 B checked: sound; 1 stored files belong to no commit",
     ]
+
+
+def test_healing(run: Run, root: Path, files: Path) -> None:
+    run("put", files, "x").works()
+    with Lake.open_at(root) as lk:
+        flip(object_file(lk, "x/table.csv"), 0)
+    assert run("fsck", "--fast").works().text.endswith("0 B checked: sound\n")
+    assert run("fsck", "x/a.txt", "-q").works().text == ""
+    assert run("fsck", "x/table.csv", "-q").status == 1
+    done = run("fsck", "--repair", "--from", files, "--json").works()
+    assert [finding["healed"] for finding in done.json["findings"]] == [True]
+    assert run("fsck", "--percent", "50", "--older-than", "30d").works().text == "0 objects, 0 B checked: sound\n"
+    assert run("fsck", "--from", files).status != 0
+    run("fsck", "--restart").works()

@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from lake.digest import Digest
 from lake.errors import FormatError
+from lake.htsget.access import ANONYMOUS
 from lake.htsget.blocks import block_url
 from lake.htsget.bodies import SegmentResponse
 from lake.htsget.ranges import ByteRange
@@ -58,7 +59,7 @@ def signed(server: Server, digest: Digest, live: Live, lk: Lake) -> Callable[...
     base = live(lk, open=False, secret=SECRET)
 
     def make(offset: int = START, length: int = LENGTH, seconds: float | None = None) -> str:
-        return block_url(server, request_of(base=base), digest, offset, length, seconds)
+        return block_url(server, request_of(base=base), ANONYMOUS, digest, offset, length, seconds)
 
     return make
 

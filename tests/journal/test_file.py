@@ -17,7 +17,7 @@ import pytest
 
 from lake.errors import (
     AlreadyExists,
-    Conflict,
+    Collected,
     InvalidInput,
     LakeError,
     NotALake,
@@ -114,12 +114,14 @@ def test_an_object_on_its_way_to_the_trash_cannot_be_named(journal: SqliteJourna
     record = object_record("1")
     put(journal, "a", "1")
     edit(journal.path, "UPDATE object SET state = 'trash'")
-    for objects in ([], [record]):
-        with pytest.raises(Conflict, match="not a live object"):
-            journal.commit("main", [Put("b", record.digest)], objects=objects)
+    with pytest.raises(Collected, match="put it again") as refused:
+        journal.commit("main", [Put("b", record.digest)])
+    assert refused.value.digests == (record.digest,)
     assert journal.known([record.digest]) == set()
     assert journal.object(record.digest) is None
     assert list(journal.objects()) == []
+    journal.commit("main", [Put("b", record.digest)], objects=[record])
+    assert journal.known([record.digest]) == {record.digest}
 
 
 def test_a_full_disk_commits_nothing_and_leaves_a_usable_journal(journal: SqliteJournal) -> None:

@@ -174,7 +174,8 @@ class TestTable:
 
         zeros = memoryview(bytes(4 * MIB))
         for container, name, size, largest in (
-            (None, "CSV", 1 << 40, 256 << 10),
+            (None, "CSV", 1 << 36, 256 << 10),
+            (None, "CSV", 1 << 40, 4 * MIB),
             (None, "unknown", 5 * MIB, 256 << 10),
             (None, "unknown", 1 << 30, MIB),
             (None, "HDF5", 5 * MIB, MIB),
