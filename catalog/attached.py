@@ -32,8 +32,8 @@ SELECT path, 2, 0, epoch_us(modified) * 1000, "commit", attributes, NULL, NULL F
 class AttachedGeneration:
     """Answers queries of its views. Safe for threads; a fork attaches the files again.
 
-    ``entries`` has the columns of `lake.journal.base.Entry`; ``objects``, ``chunk_map`` and ``artifact_rows`` those of
-    `lake.catalog.feed`; of the objects only those that are live.
+    ``entries`` has the columns of `lake.journal.values.Entry`; ``objects``, ``chunk_map`` and ``artifact_rows`` those
+    of `lake.catalog.feed`; of the objects only those that are live.
 
     Raises:
         StorageError: the files cannot be read, or are damaged; so of every method.

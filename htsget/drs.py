@@ -20,7 +20,7 @@ from lake.formats.sniffing import media_type
 from lake.grants import Verb
 from lake.htsget.access import Principal
 from lake.htsget.sight import not_found, seen_names
-from lake.journal.base import Kind, ObjectRecord
+from lake.journal.values import Kind, ObjectRecord
 from lake.lake import Lake
 from lake.objects import iter_chunks
 

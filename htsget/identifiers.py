@@ -11,7 +11,7 @@ from lake.formats.decode_options import ALIGNMENTS
 from lake.formats.registry import region_format
 from lake.htsget.access import Principal, Verb, object_regions
 from lake.htsget.errors import Problem, missing
-from lake.journal.base import Kind
+from lake.journal.values import Kind
 from lake.lake import Lake
 from lake.paths import split_ref
 

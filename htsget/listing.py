@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from lake.htsget.access import Principal, Verb
-from lake.journal.base import Entry, Json, Kind
+from lake.journal.values import Entry, Json, Kind
 from lake.paths import clean_path
 from lake.tree import Tree
 

@@ -23,7 +23,7 @@ from lake.errors import StorageError
 from lake.htsget.access import Principal
 from lake.htsget.errors import Problem, missing
 from lake.htsget.uploads import Inlet, Receipt, Wanted, keep_file
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.lake import Lake
 from lake.stores.modes import make_file, make_folders
 

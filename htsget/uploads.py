@@ -24,7 +24,7 @@ from lake.htsget.errors import Problem
 from lake.htsget.ranges import condition_of
 from lake.htsget.representations import object_etag
 from lake.htsget.state import Server
-from lake.journal.base import ABSENT, Expect, Json, Kind
+from lake.journal.values import ABSENT, Expect, Json, Kind
 from lake.lake import Lake
 from lake.puts import PutOptions
 from lake.sources import Job

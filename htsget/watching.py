@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from lake.errors import LakeError, NotFound
 from lake.htsget.access import Principal, Verb
-from lake.journal.base import Commit, Difference, Journal, Json, View
+from lake.journal.base import Journal
+from lake.journal.values import Commit, Difference, Json, View
 
 __all__ = ["Feed", "Happening", "commit_json", "newest", "read_happening"]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lake.digest import Digest
 from lake.errors import Conflict, LakeError, NotFound
 from lake.formats.base import RegionFormat
-from lake.journal.base import Artifact, ObjectRecord
+from lake.journal.values import Artifact, ObjectRecord
 from lake.objects import ObjectReader
 from lake.repository import Repository
 

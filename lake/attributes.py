@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from lake.errors import InvalidInput
-from lake.journal.base import Annotate, Change, Commit, Json, MakeDirectory
+from lake.journal.values import Annotate, Change, Commit, Json, MakeDirectory
 from lake.tree import Tree
 
 __all__ = ["MAX_VALUE", "ImportReport", "checked", "guessed", "plan_annotations", "split_type", "typed"]

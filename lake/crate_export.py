@@ -14,7 +14,7 @@ from urllib.parse import quote
 from lake.crates import DESCRIPTOR, JSON_TYPE, NO_DESCRIPTION, NO_LICENSE, NO_NAME
 from lake.errors import NotDirectory
 from lake.formats.sniffing import media_type
-from lake.journal.base import Entry, Json, Kind
+from lake.journal.values import Entry, Json, Kind
 from lake.paths import parent
 from lake.tree import Tree
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from lake.attributes import MAX_VALUE, checked
 from lake.documents import decode_document, read_document
 from lake.errors import FormatError, InvalidInput, InvalidPath
-from lake.journal.base import Entry, Json
+from lake.journal.values import Entry, Json
 from lake.paths import clean_path, join
 from lake.tree import Tree
 

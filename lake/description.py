@@ -13,7 +13,7 @@ from lake.formats.base import ReferencedFormat
 from lake.formats.facts.alignments import AlignmentFacts
 from lake.formats.facts.sources import fact_source
 from lake.formats.registry import region_format
-from lake.journal.base import Artifact, ObjectRecord
+from lake.journal.values import Artifact, ObjectRecord
 from lake.references import LakeReferences, missing_references
 from lake.repository import Repository
 

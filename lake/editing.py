@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lake.errors import AlreadyExists, InvalidInput, IsDirectory, NotDirectory
-from lake.journal.base import PRESENT, Annotate, Change, Entry, Expect, Kind, MakeDirectory, Put, Remove
+from lake.journal.values import PRESENT, Annotate, Change, Entry, Expect, Kind, MakeDirectory, Put, Remove
 from lake.paths import clean_path, join
 from lake.tree import Tree
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from lake.crashpoints import crash_point
 from lake.errors import NotFound
-from lake.journal.base import Journal, Kept
+from lake.journal.base import Journal
+from lake.journal.values import Kept
 from lake.retention import Policy
 
 __all__ = ["ExpiryReport", "Thinned", "expire", "plan"]

@@ -22,7 +22,7 @@ from lake.formats.base import RegionFormat
 from lake.formats.facts.kinds import FACT_KINDS
 from lake.formats.facts.sources import FactSource, IndexFile, fact_source
 from lake.formats.registry import region_format
-from lake.journal.base import Artifact, ObjectRecord
+from lake.journal.values import Artifact, ObjectRecord
 from lake.objects import ObjectReader
 from lake.repository import Repository
 

@@ -18,7 +18,7 @@ from lake.digest import Digest
 from lake.errors import FormatError, LakeError
 from lake.facts import unpack_facts
 from lake.formats.facts.kinds import FACT_KINDS
-from lake.journal.base import Mark, View
+from lake.journal.values import Mark, View
 from lake.repository import Repository
 from lake.stores.places import pack_digest
 

@@ -18,8 +18,8 @@ from lake.clock import now
 from lake.crashpoints import crash_point
 from lake.digest import Digest
 from lake.errors import Conflict, DamagedObject, InvalidInput, LakeLocked, NotFound, StorageError
-from lake.journal.base import Claim, Dead, Put
 from lake.journal.lockfile import LockFile
+from lake.journal.values import Claim, Dead, Put
 from lake.objects import ObjectReader
 from lake.repository import Repository
 from lake.stores.base import Stored

@@ -19,19 +19,8 @@ from lake.chunks import ChunkMap
 from lake.digest import Digest
 from lake.errors import Conflict, ReadOnly, StorageError
 from lake.journal import refs
-from lake.journal.base import (
-    Artifact,
-    Commit,
-    Damage,
-    Difference,
-    Entry,
-    Journal,
-    Kind,
-    Mark,
-    ObjectRecord,
-    Scrubbed,
-    View,
-)
+from lake.journal.base import Journal
+from lake.journal.values import Artifact, Commit, Damage, Difference, Entry, Kind, Mark, ObjectRecord, Scrubbed, View
 from lake.stores.base import Location
 from lake.stores.filesystem import WAY_OUT
 from lake.stores.places import pack_digest, pack_handle, plain_handle

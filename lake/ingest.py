@@ -30,7 +30,7 @@ from lake.formats.reader import ByteReader
 from lake.formats.registry import COMPANION_ONLY, companion, get_format, region_format
 from lake.formats.sniffing import suffix_problem
 from lake.inspection import Inspector, map_by_structure
-from lake.journal.base import ABSENT, Artifact, Change, Entry, MakeDirectory, ObjectRecord, Put
+from lake.journal.values import ABSENT, Artifact, Change, Entry, MakeDirectory, ObjectRecord, Put
 from lake.manifest import Manifest
 from lake.pairs import Half, PairDesk
 from lake.paths import parent

@@ -15,7 +15,7 @@ from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
 from lake.gc import GRACE, TRASH, GcReport, collect, untrash
 from lake.ingest import Intake
-from lake.journal.base import (
+from lake.journal.values import (
     ABSENT,
     Annotate,
     Artifact,

@@ -50,6 +50,8 @@ def read_manifest(path: Path) -> Manifest:
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
+        if "\0" in line:
+            raise InvalidInput(f"{path}, line {number} holds a NUL byte: no file has such a name")
         if match := _GNU.fullmatch(line):
             expected[_name(match[1], match[3])] = match[2].lower()
         elif match := _BSD.fullmatch(line):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lake.attributes import ImportReport, plan_annotations
 from lake.errors import InvalidInput, NotDirectory, with_others
-from lake.journal.base import Annotate, Change, Commit, Entry, Json
+from lake.journal.values import Annotate, Change, Commit, Entry, Json
 from lake.tree import Tree
 
 if TYPE_CHECKING:

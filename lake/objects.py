@@ -12,7 +12,8 @@ from typing import BinaryIO
 from lake.chunks import ChunkMap
 from lake.digest import Digest, digest_of
 from lake.errors import DamagedObject, LakeError, NotFound, StorageError
-from lake.journal.base import Journal, ObjectRecord
+from lake.journal.base import Journal
+from lake.journal.values import ObjectRecord
 from lake.seekable import SeekableFile
 from lake.stores.base import Location, ObjectStore
 

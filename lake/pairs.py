@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lake.artifacts import ADOPTED
 from lake.formats.base import PairedFormat
 from lake.formats.registry import PARTNERS, get_format
-from lake.journal.base import Artifact, ObjectRecord
+from lake.journal.values import Artifact, ObjectRecord
 from lake.repository import Repository
 
 __all__ = ["Half", "PairDesk"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lake.digest import Digest
-from lake.journal.base import Expect, Json
+from lake.journal.values import Expect, Json
 from lake.manifest import Manifest
 from lake.stores.base import Method
 

@@ -21,7 +21,7 @@ from lake.formats.decode_options import DecodeOptions
 from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
 from lake.fsck import CheckOptions, FsckReport, check_lake
 from lake.globbing import has_pattern, match_paths
-from lake.journal.base import Branch, Commit, Difference, Entry, Json, Kind, Tag
+from lake.journal.values import Branch, Commit, Difference, Entry, Json, Kind, Tag
 from lake.objects import ObjectReader, VerifiedFile
 from lake.paths import clean_path, split_ref
 from lake.progress import Progress, Silent

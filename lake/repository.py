@@ -21,9 +21,10 @@ from lake.config import BACKUP_FILE, LakeConfig, create_config, load_config
 from lake.digest import Digest
 from lake.errors import AlreadyExists, Collected, InvalidInput, LakeError, NotFound, ReadOnly, StorageError
 from lake.generation_journal import GenerationJournal
-from lake.journal.base import Artifact, Change, Commit, Journal, ObjectRecord
+from lake.journal.base import Journal
 from lake.journal.connection import is_unreachable
 from lake.journal.sqlite import SqliteJournal, create
+from lake.journal.values import Artifact, Change, Commit, ObjectRecord
 from lake.objects import ObjectShelf, VerifiedFile
 from lake.stores.base import Batch, Known, Location
 from lake.stores.durable import System

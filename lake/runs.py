@@ -22,7 +22,7 @@ from lake.errors import DamagedObject, FormatError, InvalidInput, LakeError, Uns
 from lake.formats.registry import region_format
 from lake.formats.spectra.query import parse_query
 from lake.formats.spectra.source import RUN_FORMATS, Points, Rows, SpectrumFile, SpectrumSource
-from lake.journal.base import Artifact, ObjectRecord
+from lake.journal.values import Artifact, ObjectRecord
 from lake.peaks import (
     How,
     Layout,

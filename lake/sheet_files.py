@@ -17,7 +17,7 @@ from typing import Any
 from lake.attributes import checked, guessed, split_type, typed
 from lake.documents import decode_document, read_document
 from lake.errors import FormatError, InvalidInput, Unreadable, with_others
-from lake.journal.base import Json
+from lake.journal.values import Json
 
 __all__ = ["Sheet", "read_sheet"]
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from lake.attributes import split_type
 from lake.digest import parse_digest
 from lake.errors import InvalidInput, InvalidPath, with_others
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.paths import clean_path, join
 from lake.sheet_files import Sheet
 from lake.tree import Tree

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lake.catalogs import CatalogDesk
 from lake.errors import InvalidInput
 from lake.expiry import ExpiryReport, expire
-from lake.journal.base import Quota, Share, View
+from lake.journal.values import Quota, Share, View
 from lake.paths import clean_path
 from lake.repository import Repository
 from lake.retention import Policy

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from lake.clock import now
 from lake.errors import InvalidInput
 from lake.grants import Grant, grants_of
-from lake.journal.base import Journal, Token
+from lake.journal.base import Journal
+from lake.journal.values import Token
 
 __all__ = ["IssuedToken", "Tokens", "granted", "is_token"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lake.clock import now
 from lake.digest import Digest
 from lake.errors import NotFound
-from lake.journal.base import (
+from lake.journal.values import (
     Annotate,
     Artifact,
     Change,

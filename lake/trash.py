@@ -13,8 +13,9 @@ from pathlib import Path
 from lake.crashpoints import crash_point
 from lake.digest import Digest
 from lake.errors import Collected
-from lake.journal.base import Claim, Journal, ObjectRecord
+from lake.journal.base import Journal
 from lake.journal.lockfile import LockFile
+from lake.journal.values import Claim, ObjectRecord
 from lake.stores.base import Location, ObjectStore
 from lake.stores.durable import System
 from lake.stores.trash import TrashFolder

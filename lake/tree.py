@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lake.errors import IsDirectory, NotFound
-from lake.journal.base import Entry, Journal, Kind, View
+from lake.journal.base import Journal
+from lake.journal.values import Entry, Kind, View
 from lake.transaction import Transaction
 
 __all__ = ["Tree"]

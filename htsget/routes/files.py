@@ -27,7 +27,7 @@ from lake.htsget.representations import (
     slice_representation,
 )
 from lake.htsget.state import Server, ServerOf
-from lake.journal.base import Json, Kind
+from lake.journal.values import Json, Kind
 from lake.paths import split_ref
 from lake.reading import Stat
 

@@ -11,7 +11,7 @@ from lake.errors import InvalidInput, NotFound, Unsupported
 from lake.htsget.access import Principal, PrincipalOf, Verb, refusal
 from lake.htsget.errors import Problem
 from lake.htsget.state import ServerOf
-from lake.journal.base import Kind
+from lake.journal.values import Kind
 from lake.lake import Lake
 from lake.runs import Run, RunDesk
 from lake.usi import find_run, parse_usi

@@ -29,7 +29,7 @@ from lake.htsget.uploads import (
     pour,
     precondition,
 )
-from lake.journal.base import PRESENT, Json, Remove
+from lake.journal.values import PRESENT, Json, Remove
 
 __all__ = ["router"]
 

@@ -56,9 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_store_commands(commands: _Commands) -> None:
     init = commands.add("init", "store:init", "make a new lake")
     init.add_argument("directory", nargs="?", metavar="DIR", help="where (here)")
-    init.add_argument(
-        "--shared", action="store_true", help="for all of the directory's group, not for you alone"
-    )
+    init.add_argument("--shared", action="store_true", help="for all of the directory's group, not for you alone")
 
     put = commands.add("put", "store:put", "store files, directories or standard input (-) as one commit, like cp -r")
     put.add_argument("paths", nargs="+", metavar="PATH", help="local files; the last is the destination in the lake")
@@ -427,9 +425,7 @@ def _add_care_commands(commands: _Commands) -> None:
 
     gc = commands.add("gc", "gc:gc", "take away what no commit names any more: to the trash first, then for good")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
-    gc.add_argument(
-        "--grace", type=_period, metavar="TIME", help="leave files without a commit alone so long (1d)"
-    )
+    gc.add_argument("--grace", type=_period, metavar="TIME", help="leave files without a commit alone so long (1d)")
     gc.add_argument("--trash", type=_period, metavar="TIME", help="keep what goes to the trash now so long (14d)")
     gc.add_argument("--empty-trash", action="store_true", help="delete all that is in the trash, whatever its time")
     gc.add_argument("--untrash", nargs="*", metavar="b3:DIGEST", help="bring objects back, or all, into lost+found")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lake.cli.output import attributes, open_lake, print_json
 from lake.errors import InvalidInput, NotDirectory, NotFound
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.lake import Lake
 from lake.paths import split_ref
 

@@ -13,7 +13,7 @@ from lake.cli.messages import complain
 from lake.cli.output import open_lake, print_json
 from lake.crates import looks_like_crate
 from lake.errors import InvalidInput
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.lake import Lake
 from lake.transfer import replacing
 

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from lake.cli.output import digest_text, entry_json, human, open_lake, print_json, table, when
-from lake.journal.base import Entry, Kind
+from lake.journal.values import Entry, Kind
 
 __all__ = ["ls", "path", "stat"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lake.attributes import guessed, split_type, typed
 from lake.errors import InvalidInput
-from lake.journal.base import Entry, Json, Kind
+from lake.journal.values import Entry, Json, Kind
 from lake.lake import Lake
 from lake.sizes import human
 

@@ -6,7 +6,7 @@ import argparse
 
 from lake.cli.output import human, open_lake, print_json, table
 from lake.expiry import ExpiryReport
-from lake.journal.base import Share
+from lake.journal.values import Share
 from lake.retention import Policy, parse_span
 from lake.sizes import parse_size
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from lake.cli.output import open_lake, print_json, table, when
 from lake.errors import InvalidInput
 from lake.grants import Grant, Verb, region_grant
-from lake.journal.base import Token
+from lake.journal.values import Token
 from lake.tokens import granted
 
 __all__ = ["create", "listing", "revoke"]

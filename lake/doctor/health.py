@@ -17,7 +17,7 @@ from lake.config import BACKUP_FILE
 from lake.doctor.report import Check, fail, ok, warn
 from lake.errors import LakeError
 from lake.generation_journal import GenerationJournal
-from lake.journal.base import Lease
+from lake.journal.values import Lease
 from lake.repository import Repository
 
 __all__ = ["health_checks", "permission_checks"]

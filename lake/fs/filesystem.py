@@ -24,7 +24,7 @@ from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotD
 from lake.fs.copies import FileProgress, FilesProgress, plan_pairs
 from lake.fs.files import CachedReadFile, CompressedFile, LakeReadFile, LakeTextFile, LakeWriteFile
 from lake.fs.view import PIECE, LakeFileView
-from lake.journal.base import ABSENT, Change, Entry, Kind, MakeDirectory, Put, Remove
+from lake.journal.values import ABSENT, Change, Entry, Kind, MakeDirectory, Put, Remove
 from lake.lake import Lake
 from lake.paths import encode_name, parent
 from lake.puts import PutOptions

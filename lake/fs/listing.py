@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from lake.journal.base import Entry, Kind
+from lake.journal.values import Entry, Kind
 from lake.paths import encode_name, join, parent
 
 __all__ = ["Info", "describe", "found_below", "implied", "prefix_of", "tree_levels", "uncollected", "walk_levels"]

@@ -11,7 +11,7 @@ from typing import Any
 from fsspec.transaction import Transaction as FsspecTransaction
 
 from lake.errors import InvalidInput, LakeError
-from lake.journal.base import Commit
+from lake.journal.values import Commit
 from lake.transaction import Transaction
 
 __all__ = ["LakeTransaction"]

@@ -24,7 +24,7 @@ from lake.fs.copies import FileProgress, plan_pairs
 from lake.fs.files import LakeReadFile
 from lake.fs.listing import Info, describe, found_below, implied, prefix_of, tree_levels, uncollected, walk_levels
 from lake.fs.transaction import LakeTransaction
-from lake.journal.base import Entry, Kind
+from lake.journal.values import Entry, Kind
 from lake.lake import Lake
 from lake.paths import PROTOCOL, Target, decode_name, encode_name, parent, parse_target
 from lake.segments import Slice

@@ -21,7 +21,7 @@ from lake.fsck.objects import Bad, FileCheck, ObjectChecker
 from lake.fsck.selection import CheckedFile, CheckOptions, select
 from lake.fsck.sources import LakeBytes, open_sources
 from lake.fsck.surroundings import check_catalog, check_journal, check_log, check_trash, check_words
-from lake.journal.base import Checked
+from lake.journal.values import Checked
 from lake.progress import Progress
 from lake.repository import Repository
 

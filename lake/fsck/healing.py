@@ -16,7 +16,7 @@ from lake.digest import Digest, digest_of
 from lake.errors import FormatError, NotFound
 from lake.fsck.objects import Bad, FileCheck, chunk_map
 from lake.fsck.sources import GoodBytes
-from lake.journal.base import ObjectRecord
+from lake.journal.values import ObjectRecord
 from lake.repository import Repository
 from lake.stores.base import Location
 from lake.stores.places import is_pack

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lake.digest import Digest
 from lake.errors import LakeError, NotFound
 from lake.fsck.findings import Bases, Bytes, DamagedChunk, Hit, Spectra
-from lake.journal.base import Journal, ObjectRecord
+from lake.journal.base import Journal
+from lake.journal.values import ObjectRecord
 from lake.repository import Repository
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from lake.digest import digest_of
 from lake.errors import FormatError, LakeError
 from lake.fsck.findings import DamagedChunk
 from lake.fsck.scanning import Scan, scan
-from lake.journal.base import ObjectRecord
+from lake.journal.values import ObjectRecord
 from lake.repository import Repository
 from lake.stores.places import is_pack
 

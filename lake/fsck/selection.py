@@ -9,7 +9,8 @@ from typing import NamedTuple
 from lake.clock import now
 from lake.digest import Digest
 from lake.errors import InvalidInput
-from lake.journal.base import Journal, Scrubbed
+from lake.journal.base import Journal
+from lake.journal.values import Scrubbed
 from lake.repository import Repository
 from lake.stores.local import StoredFile
 from lake.stores.places import is_pack

@@ -12,7 +12,7 @@ from typing import Protocol
 from lake.chunks import Chunk
 from lake.digest import Digest, digest_of
 from lake.errors import LakeError, NotFound, Unreadable
-from lake.journal.base import ObjectRecord
+from lake.journal.values import ObjectRecord
 from lake.repository import Repository
 from lake.stores.base import Location
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from lake.clock import now
 from lake.errors import AlreadyExists, InvalidInput, NotFound
 from lake.journal import events
-from lake.journal.base import Branch, Tag, View
 from lake.journal.refs import Back, Until, check_name, parse
+from lake.journal.values import Branch, Tag, View
 
 __all__ = [
     "MAIN",

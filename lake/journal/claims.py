@@ -14,7 +14,7 @@ from lake.clock import now
 from lake.digest import Digest
 from lake.errors import Collected, LakeLocked
 from lake.journal import events, leases
-from lake.journal.base import Claim, Dead, PackUse, Probe
+from lake.journal.values import Claim, Dead, PackUse, Probe
 from lake.stores.base import Location
 from lake.stores.places import is_plain
 

@@ -33,10 +33,10 @@ from lake.errors import (
     UnsupportedVersion,
 )
 from lake.journal import branches, events
-from lake.journal.base import LogState
 from lake.journal.lockfile import LockFile
 from lake.journal.logbook import Logbook
 from lake.journal.sealing import Seal, log_folder
+from lake.journal.values import LogState
 from lake.stores.durable import System
 from lake.stores.modes import file_mode
 

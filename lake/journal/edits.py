@@ -11,9 +11,9 @@ from blake3 import blake3
 
 from lake.digest import Digest
 from lake.errors import AlreadyExists, Conflict, InvalidInput, InvalidPath, IsDirectory, NotDirectory, NotFound
-from lake.journal.base import PRESENT, Annotate, Change, Entry, Expect, Json, Kind, MakeDirectory, Put, Remove, View
 from lake.journal.entries import Version, find, has_below, span_below
 from lake.journal.objects import Live
+from lake.journal.values import PRESENT, Annotate, Change, Entry, Expect, Json, Kind, MakeDirectory, Put, Remove, View
 
 __all__ = ["Edit", "State", "commit_id"]
 

@@ -16,7 +16,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from lake.journal.base import Difference, Entry, Kind, View
+from lake.journal.values import Difference, Entry, Kind, View
 
 __all__ = [
     "Version",

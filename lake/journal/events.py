@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from lake.journal.base import Json
+from lake.journal.values import Json
 
 __all__ = ["body_text", "newest", "pending", "record"]
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from lake.clock import now
 from lake.errors import NotFound
 from lake.journal import events
-from lake.journal.base import Kept, View
+from lake.journal.values import Kept, View
 
 __all__ = [
     "Key",

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from lake.journal.base import Kind, Mark, View
 from lake.journal.entries import touched
+from lake.journal.values import Kind, Mark, View
 
 __all__ = [
     "artifacts",

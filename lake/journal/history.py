@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from lake.journal.base import Commit, Entry, Kind, View
 from lake.journal.entries import span_below
+from lake.journal.values import Commit, Entry, Kind, View
 
 __all__ = ["by_operation", "history", "log", "read_commit"]
 

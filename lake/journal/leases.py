@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 
 from lake.clock import now
-from lake.journal.base import Lease
+from lake.journal.values import Lease
 
 __all__ = ["acquire", "expired", "listed", "live", "release", "renew"]
 

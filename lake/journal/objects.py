@@ -13,7 +13,7 @@ from lake.clock import now
 from lake.digest import Digest
 from lake.errors import Conflict, InvalidInput, NotFound
 from lake.journal import claims, events
-from lake.journal.base import Artifact, Damage, ObjectRecord
+from lake.journal.values import Artifact, Damage, ObjectRecord
 from lake.stores.base import Location
 from lake.stores.places import is_pack
 

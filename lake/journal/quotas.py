@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from lake.errors import NotFound, QuotaExceeded
 from lake.journal import events
-from lake.journal.base import Kind, Quota, View
 from lake.journal.entries import lookup, span_below
+from lake.journal.values import Kind, Quota, View
 from lake.sizes import human
 
 __all__ = ["charge", "check", "forget", "quotas", "set_quota", "used"]

@@ -15,8 +15,8 @@ from blake3 import blake3
 from lake.digest import Digest
 from lake.errors import StorageError, UnsupportedVersion
 from lake.journal import branches, events, expiry, objects, quotas
-from lake.journal.base import Json, Kind, Quota
 from lake.journal.edits import State, commit_id
+from lake.journal.values import Json, Kind, Quota
 from lake.stores.base import Location
 
 __all__ = ["KINDS", "forget_claims", "relocate", "replay"]

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from lake.clock import now
-from lake.journal.base import Checked, Scrubbed
+from lake.journal.values import Checked, Scrubbed
 
 __all__ = ["begin", "end", "read_after", "record"]
 

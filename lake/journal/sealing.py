@@ -14,10 +14,10 @@ from pathlib import Path
 from lake.crashpoints import crash_point
 from lake.errors import LakeError, StaleJournal
 from lake.journal import events
-from lake.journal.base import LogState
 from lake.journal.feed import identity
 from lake.journal.lockfile import LockFile
 from lake.journal.logbook import Logbook, Record, Tip
+from lake.journal.values import LogState
 from lake.stores.durable import System
 
 __all__ = ["LOCK", "Seal", "log_folder"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from lake.errors import AlreadyExists, NotFound
-from lake.journal.base import Token
+from lake.journal.values import Token
 
 __all__ = ["add", "find", "listed", "revoke"]
 

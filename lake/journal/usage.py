@@ -6,8 +6,8 @@ import sqlite3
 from typing import Any
 
 from lake.errors import InvalidInput
-from lake.journal.base import Kind, Share, View
 from lake.journal.entries import lookup, span_below
+from lake.journal.values import Kind, Share, View
 
 __all__ = ["GROUPS", "shares"]
 

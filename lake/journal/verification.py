@@ -17,8 +17,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from lake.journal.base import Kind
 from lake.journal.edits import State, commit_id
+from lake.journal.values import Kind
 
 __all__ = ["problems"]
 

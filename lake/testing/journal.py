@@ -23,15 +23,9 @@ from lake.errors import (
     InvalidInput,
     NotFound,
 )
-from lake.journal.base import (
-    Annotate,
-    Artifact,
-    Change,
-    Journal,
-    Put,
-    Token,
-)
+from lake.journal.base import Journal
 from lake.journal.sqlite import SqliteJournal
+from lake.journal.values import Annotate, Artifact, Change, Put, Token
 from lake.stores.base import Location
 from lake.testing.journal_checks import CheckConformance
 from lake.testing.journal_entries import EntryConformance

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lake.clock import now
 from lake.digest import digest_of
-from lake.journal.base import Artifact, Checked, Journal
+from lake.journal.base import Journal
+from lake.journal.values import Artifact, Checked
 from lake.stores.base import Location
 from lake.testing.journal_suite import JournalSuite, object_record, put
 

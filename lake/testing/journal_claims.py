@@ -6,7 +6,8 @@ import pytest
 
 from lake.digest import Digest
 from lake.errors import Collected, LakeLocked, NotFound
-from lake.journal.base import Artifact, Journal, ObjectRecord, PackUse, Probe, Put
+from lake.journal.base import Journal
+from lake.journal.values import Artifact, ObjectRecord, PackUse, Probe, Put
 from lake.stores.base import Location
 from lake.testing.journal_suite import JournalSuite, object_record, put
 

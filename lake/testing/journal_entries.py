@@ -16,19 +16,8 @@ from lake.errors import (
     NotDirectory,
     NotFound,
 )
-from lake.journal.base import (
-    ABSENT,
-    PRESENT,
-    Annotate,
-    Change,
-    Entry,
-    Expect,
-    Journal,
-    Kind,
-    MakeDirectory,
-    Put,
-    Remove,
-)
+from lake.journal.base import Journal
+from lake.journal.values import ABSENT, PRESENT, Annotate, Change, Entry, Expect, Kind, MakeDirectory, Put, Remove
 from lake.testing.journal_suite import JournalSuite, names, object_record, put
 
 __all__ = ["EntryConformance"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lake.digest import digest_of
-from lake.journal.base import Annotate, Artifact, Journal, Kind, MakeDirectory, Mark, Put, Remove, View
+from lake.journal.base import Journal
+from lake.journal.values import Annotate, Artifact, Kind, MakeDirectory, Mark, Put, Remove, View
 from lake.stores.base import Location
 from lake.testing.journal_suite import JournalSuite, object_record, put
 

@@ -12,13 +12,8 @@ from lake.errors import (
     InvalidRef,
     NotFound,
 )
-from lake.journal.base import (
-    Annotate,
-    Journal,
-    Put,
-    Remove,
-    View,
-)
+from lake.journal.base import Journal
+from lake.journal.values import Annotate, Put, Remove, View
 from lake.testing.journal_suite import JournalSuite, names, object_record, put
 
 __all__ = ["RefConformance"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lake.errors import NotFound, QuotaExceeded
-from lake.journal.base import Journal, Put, Quota, Remove, Share
+from lake.journal.base import Journal
+from lake.journal.values import Put, Quota, Remove, Share
 from lake.testing.journal_suite import JournalSuite, names, object_record, put
 
 __all__ = ["SpaceConformance"]

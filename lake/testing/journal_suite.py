@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lake.digest import digest_of
-from lake.journal.base import Commit, Entry, Journal, ObjectRecord, Put, View
+from lake.journal.base import Journal
+from lake.journal.values import Commit, Entry, ObjectRecord, Put, View
 from lake.stores.base import Location
 
 __all__ = ["JournalSuite", "names", "object_record", "put"]

@@ -22,7 +22,7 @@ from lake.artifacts import FACTS_PREFIX, pack_artifact
 from lake.digest import Digest
 from lake.facts import pack_facts
 from lake.formats.facts.kinds import FACT_KINDS
-from lake.journal.base import Artifact, ObjectRecord, Put
+from lake.journal.values import Artifact, ObjectRecord, Put
 from lake.stores.base import Location
 from tests.benchmarks.measuring import Figure, Series, arguments_of, lake_command, present, run, scratch
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lake
-from lake.journal.base import Put
+from lake.journal.values import Put
 from tests.benchmarks.measuring import Figure, arguments_of, percentile, present, scratch
 
 __all__ = ["main"]

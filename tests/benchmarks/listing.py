@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> list[Figure]:
 
 def _fill(lk: Any, folder: Path, count: int) -> list[str]:
     """Many entries of one small object, in one commit."""
-    from lake.journal.base import Put
+    from lake.journal.values import Put
 
     seed = folder / "seed"
     seed.write_bytes(b"seed")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 
 import lake
-from lake.journal.base import Put
+from lake.journal.values import Put
 from tests.benchmarks.measuring import Contestant, Figure, arguments_of, interleave, present, scratch
 
 __all__ = ["main"]

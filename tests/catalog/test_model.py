@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from lake.catalog import building
 from lake.facts import pack_facts
 from lake.formats.facts.kinds import fact_table
-from lake.journal.base import Annotate, Artifact, Change, Json, Put, Remove
+from lake.journal.values import Annotate, Artifact, Change, Json, Put, Remove
 from lake.lake import Lake
 from lake.testing.journal_suite import object_record
 from tests.catalog.truth import check

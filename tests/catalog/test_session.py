@@ -19,7 +19,7 @@ from lake.errors import BadQuery, NotFound
 from lake.facts import pack_facts
 from lake.feed import LakeFeed
 from lake.formats.facts.kinds import fact_table
-from lake.journal.base import Artifact
+from lake.journal.values import Artifact
 from lake.lake import Lake
 from tests.catalog.conftest import Put
 from tests.catalog.truth import check

@@ -12,7 +12,7 @@ from lake.chunks import ChunkMap
 from lake.digest import Digest
 from lake.facts import unpack_facts
 from lake.formats.facts.kinds import FACT_KINDS
-from lake.journal.base import Commit, Json, ObjectRecord
+from lake.journal.values import Commit, Json, ObjectRecord
 from lake.lake import Lake
 
 __all__ = ["Rows", "catalog_rows", "check", "lake_rows"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from lake.catalog.statements import check_query
-from lake.errors import BadQuery, FormatError
+from lake.errors import BadQuery, FormatError, InvalidInput
 from lake.formats.compression.inflated import Piece
 from lake.formats.reader import BytesReader
 from lake.formats.sequences.fastq_records import read_fastq
@@ -18,6 +19,7 @@ from lake.formats.spectra.strict import scan_strictly
 from lake.htsget.errors import Problem
 from lake.htsget.oidc import _public_keys
 from lake.htsget.routes.tus import _metadata
+from lake.manifest import read_manifest
 from tests.formats.spectra.mzml_maker import made_mzml, made_spectrum
 from tests.fuzz.bounds import bounded
 
@@ -54,6 +56,22 @@ def test_sets_of_keys_that_are_none() -> None:
     with pytest.raises(ValueError, match="no set of keys"):
         _public_keys(b'{"keys":' + b"[" * 100_000)
     assert _public_keys(b'{"keys":[{"kty":"RSA","kid":[],"n":"AQAB","e":"AQAB"},{"kty":"RSA","n":5,"e":[]}]}') == {}
+
+
+def test_a_manifest_with_a_nul(tmp_path: Path) -> None:
+    path = tmp_path / "sums"
+    path.write_bytes(b"0" * 32 + b"  a\0b\n")
+    with pytest.raises(InvalidInput, match="line 1 holds a NUL"):
+        read_manifest(path)
+
+
+def test_a_tag_of_blanks_is_not_tried_in_every_length() -> None:
+    """The pattern of a tag went back over the whole of it for each letter of its name."""
+    scanner = MzmlScanner()
+    with bounded(5.0):
+        scanner.update(b"<" + b"a" * 20_000 + b" " * 200_000)
+    with pytest.raises(FormatError):
+        scanner.finish()
 
 
 def test_a_read_without_an_end_is_copied_a_few_times_only() -> None:

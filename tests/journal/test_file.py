@@ -25,9 +25,9 @@ from lake.errors import (
     StorageError,
     UnsupportedVersion,
 )
-from lake.journal.base import Put, Remove
 from lake.journal.connection import VERSION
 from lake.journal.sqlite import SqliteJournal, create
+from lake.journal.values import Put, Remove
 from lake.testing.journal import object_record, put
 
 NOBODY = 65534

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lake.errors import AlreadyExists, IsDirectory, NotDirectory, NotFound
 from lake.journal import entries
-from lake.journal.base import Annotate, Change, Entry, Kind, MakeDirectory, Put, Remove, View
 from lake.journal.sqlite import SqliteJournal, create
+from lake.journal.values import Annotate, Change, Entry, Kind, MakeDirectory, Put, Remove, View
 from lake.testing.journal import object_record
 
 Value = tuple[int, str | None, tuple[tuple[str, Any], ...]]

@@ -27,7 +27,7 @@ from lake.testing.journal import put
 PREAMBLE = """
 import sys
 from pathlib import Path
-from lake.journal.base import ABSENT, Put
+from lake.journal.values import ABSENT, Put
 from lake.journal.sqlite import SqliteJournal
 from lake.testing.journal import object_record
 

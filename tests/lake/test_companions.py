@@ -13,7 +13,7 @@ import pytest
 from lake.digest import Digest
 from lake.errors import Unsupported
 from lake.formats.registry import COMPANION_ONLY
-from lake.journal.base import Artifact
+from lake.journal.values import Artifact
 from lake.lake import Lake
 
 TABLE = "".join(f"row{n}\tx\tchr{1 + n // 50}\t{100 * (n % 50) + 1}\n" for n in range(100))

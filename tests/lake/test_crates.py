@@ -13,7 +13,7 @@ from rocrate.rocrate import ROCrate
 from lake import crates
 from lake.crates import looks_like_crate
 from lake.errors import FormatError, InvalidInput, NotDirectory, NotFound, Unreadable
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.lake import Lake
 from tests.lake.samples import make_tree
 

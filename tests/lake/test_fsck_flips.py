@@ -14,7 +14,7 @@ import pytest
 from lake.digest import digest_of
 from lake.errors import LakeError
 from lake.htsget.signing import load_secret
-from lake.journal.base import Token
+from lake.journal.values import Token
 from lake.lake import Lake
 from lake.stores.places import plain_handle
 from tests.lake.samples import NOISE, make_tree

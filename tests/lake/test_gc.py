@@ -19,7 +19,7 @@ from lake.crashpoints import GC_STEPS
 from lake.digest import Digest, digest_of
 from lake.errors import Conflict, InvalidInput, LakeLocked, NotFound, StorageError
 from lake.gc import LOST_AND_FOUND
-from lake.journal.base import Artifact
+from lake.journal.values import Artifact
 from lake.lake import Lake
 from lake.retention import Policy
 from tests.lake.samples import make_bam, object_file

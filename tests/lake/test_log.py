@@ -19,10 +19,10 @@ import pytest
 from lake.config import create_config
 from lake.crashpoints import LOG_STEPS
 from lake.errors import NotALake, ReadOnly, StaleJournal, StorageError, UnsupportedVersion
-from lake.journal.base import Put
 from lake.journal.logbook import Logbook, Record
 from lake.journal.sealing import log_folder
 from lake.journal.sqlite import SqliteJournal, create
+from lake.journal.values import Put
 from lake.stores.durable import System
 from lake.testing.faults import FaultySystem
 from lake.testing.journal import object_record, put

@@ -18,8 +18,8 @@ from hypothesis.stateful import rule
 from lake.config import create_config
 from lake.crashpoints import REBUILD_STEPS
 from lake.errors import NotFound, StaleJournal, StorageError
-from lake.journal.base import Annotate, MakeDirectory, Put, Quota, Remove
 from lake.journal.sqlite import SqliteJournal
+from lake.journal.values import Annotate, MakeDirectory, Put, Quota, Remove
 from lake.lake import Lake
 from lake.rebuilding import rebuild_journal
 from lake.stores.durable import System

@@ -18,7 +18,8 @@ from lake.errors import Conflict, NotFound, ReadOnly, StorageError
 from lake.grants import Grant, Verb
 from lake.htsget.serving import admitted
 from lake.htsget.settings import Settings
-from lake.journal.base import Entry, Journal, Kind, Put
+from lake.journal.base import Journal
+from lake.journal.values import Entry, Kind, Put
 from lake.lake import Lake
 from tests.htsget.conftest import running
 from tests.lake.samples import NOISE

@@ -15,7 +15,7 @@ import pytest
 from lake import sheet_files, sheets
 from lake.attributes import checked, guessed
 from lake.errors import FormatError, InvalidInput, LakeError, NotDirectory, NotFound, Unreadable
-from lake.journal.base import Json
+from lake.journal.values import Json
 from lake.lake import Lake
 from tests.lake.samples import make_tree
 

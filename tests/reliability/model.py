@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lake.journal.base import Json
+from lake.journal.values import Json
 
 __all__ = ["Item", "Refused", "Tree", "copied", "made", "moved", "removed", "restored", "tagged", "written"]
 

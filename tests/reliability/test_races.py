@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lake.errors import AlreadyExists, LakeError
-from lake.journal.base import Commit
+from lake.journal.values import Commit
 from lake.lake import Lake
 from tests.lake.samples import branch_files
 

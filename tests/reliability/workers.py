@@ -16,7 +16,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from lake.errors import Conflict, LakeLocked, NotFound
-from lake.journal.base import Annotate
+from lake.journal.values import Annotate
 from lake.lake import Lake
 from lake.retention import Policy
 from tests.reliability.ledger import Call, Ledger, content, plan, visible

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lake.errors import LakeError, NotFound, QuotaExceeded
 from lake.expiry import expire
-from lake.journal.base import Change, Kind, Put, Quota, Remove
 from lake.journal.sqlite import SqliteJournal, create
+from lake.journal.values import Change, Kind, Put, Quota, Remove
 from lake.retention import Policy
 from lake.testing.journal import object_record
 

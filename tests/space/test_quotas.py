@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lake.errors import InvalidInput, NotFound, QuotaExceeded, ReadOnly, StorageError
-from lake.journal.base import Put
+from lake.journal.values import Put
 from lake.lake import Lake
 from lake.sizes import human, parse_size
 from lake.space import QuotaUse
@@ -136,7 +136,7 @@ def test_bounds(lk: Lake) -> None:
 WRITER = """
 import sys
 from lake.errors import QuotaExceeded
-from lake.journal.base import Put
+from lake.journal.values import Put
 from lake.lake import Lake
 from lake.testing.journal import object_record
 
