@@ -21,8 +21,8 @@
     ├── SourceChanged       OSError             a file changed or vanished while it was read
     ├── Unreadable          OSError             a file outside the lake cannot be read
     ├── StorageError        OSError             the disk or the object store failed
-    │   ├── QuotaExceeded                       more bytes than a quota allows; errno is EDQUOT
-    │   └── StaleJournal                        the journal lacks what its log has: it is not used
+    │   ├── QuotaExceeded   OSError             more bytes than a quota allows; errno is EDQUOT
+    │   └── StaleJournal    OSError             the journal lacks what its log has: it is not used
     └── DamagedObject       OSError             stored bytes no longer match their digest
 
 Each class is also the builtin that a caller would expect, so ``except FileNotFoundError`` works. A message is

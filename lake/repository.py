@@ -33,7 +33,7 @@ from lake.stores.local import LocalStore
 from lake.stores.modes import PRIVATE, SHARED, make_folders, set_root_mode
 from lake.trash import Trash
 
-__all__ = ["Repository", "default_author"]
+__all__ = ["RESERVED", "Repository", "default_author"]
 
 _LOG = logging.getLogger("lake")
 

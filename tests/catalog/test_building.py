@@ -111,9 +111,9 @@ class Disk(System):
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> type[Disk]:
+def disk(lk: Lake, monkeypatch: pytest.MonkeyPatch) -> type[Disk]:
     Disk.steps, Disk.failing = [], ""
-    monkeypatch.setattr(catalogs, "System", Disk)
+    monkeypatch.setattr(lk.repo, "system", Disk())
     return Disk
 
 

@@ -179,6 +179,7 @@ def test_a_journal_that_was_set_back(lk: Lake, put: Put, tmp_path: Path, later: 
     put("a.txt", "one")
     lk.close()
     shutil.copy(lk.root / "journal.db", tmp_path / "older")
+    shutil.copytree(lk.root / "log", tmp_path / "log")
     with Lake.open_at(lk.root) as forward:
         with forward.open("b.txt", "w") as file:
             file.write("lost")
@@ -186,6 +187,8 @@ def test_a_journal_that_was_set_back(lk: Lake, put: Put, tmp_path: Path, later: 
     for name in ("journal.db-wal", "journal.db-shm"):
         (lk.root / name).unlink(missing_ok=True)
     shutil.copy(tmp_path / "older", lk.root / "journal.db")
+    shutil.rmtree(lk.root / "log")
+    shutil.copytree(tmp_path / "log", lk.root / "log")
     with Lake.open_at(lk.root) as back:
         for number in range(later):
             with back.open(f"c{number}.txt", "w") as file:
