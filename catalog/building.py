@@ -29,7 +29,7 @@ from lake.catalog.reach import Reach
 from lake.catalog.session import usable
 from lake.catalog.statements import run
 from lake.catalog.tail import ATTRIBUTES, fill
-from lake.errors import StorageError
+from lake.errors import Conflict, NotFound, StorageError
 from lake.stores.modes import make_file, make_folders
 
 __all__ = ["STORAGE", "Builder", "publishing_lock"]
@@ -42,6 +42,8 @@ _GROWTH = 3
 _MOST_SEGMENTS = 10
 
 _MEMORY = "1GB"
+_ATTEMPTS = 3
+"""Times that a generation is begun, where history is expired while it is built."""
 
 
 @contextlib.contextmanager
@@ -83,20 +85,32 @@ class Builder:
 
         Raises:
             StorageError: the files cannot be written; what was published before stays.
+            Conflict: history is being expired all the while.
         """
+        for _ in range(_ATTEMPTS):
+            # Before anything is read: of what is expired meanwhile, a part may have been read.
+            identity = self.feed.identity()
+            try:
+                return self._build_at(identity, anew)
+            except (Conflict, NotFound):
+                if self.feed.identity() == identity:
+                    raise
+        raise Conflict("history is being expired: publish the catalog when that is done")
+
+    def _build_at(self, identity: str, anew: bool) -> Generation:
         # What damage there is in old files must not be handed on.
         last = None if anew else usable(self.folder, self.feed, EVERY_BYTE)
         try:
             with self.folder.building() as place, _database(place) as connection:
-                return self._build(connection, place, last)
+                return self._build(connection, place, identity, last)
         except duckdb.Error as error:
             text = str(error).partition("\n")[0]
             raise StorageError(f"cannot write the catalog in {self.folder.path}: {text}") from error
 
-    def _build(self, connection: duckdb.DuckDBPyConnection, place: Path, last: Generation | None) -> Generation:
+    def _build(
+        self, connection: duckdb.DuckDBPyConnection, place: Path, identity: str, last: Generation | None
+    ) -> Generation:
         since = last.reach if last is not None else Reach()
-        # Before anything is read: what is expired meanwhile makes this generation one of a journal that was.
-        identity = self.feed.identity()
         until = self.feed.tip()
         for number, file in enumerate(last.files if last is not None else ()):
             _attach(connection, self.folder.path / file.name, f"old{number}", write=False)
@@ -157,6 +171,8 @@ class Builder:
             stale,
         )
         built[described.name] = core
+        if self.feed.identity() != identity:
+            raise Conflict("history was expired meanwhile")
         self.folder.publish(generation, built, self.sync_file, self.sync_folder)
         return generation
 

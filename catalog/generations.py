@@ -127,6 +127,14 @@ class CatalogFolder:
         """Greatest number of a manifest, whole or not; 0 without any."""
         return next(self._numbers(), 0)
 
+    def newer_version(self) -> int | None:
+        """Version of the newest generation where newer software has made it; else None."""
+        with contextlib.suppress(OSError, ValueError):
+            body, _, digest = self._manifest(self.latest_number()).read_bytes().partition(b"\n")
+            version = json.loads(body)["version"] if _sealed(body, digest) else 0
+            return version if version > _VERSION else None
+        return None
+
     def _numbers(self) -> Iterator[int]:
         """Numbers of manifests, newest first."""
         try:

@@ -21,7 +21,7 @@ from lake.catalog.reach import Reach
 from lake.catalog.statements import run
 from lake.catalog.tail import TAIL, Tail, load_tail
 from lake.catalog.views import MACROS, Source, comments, view_statements
-from lake.errors import BadQuery
+from lake.errors import BadQuery, NotFound
 
 __all__ = ["CatalogConnection", "usable"]
 
@@ -198,7 +198,22 @@ class CatalogConnection:
         return connection
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
-        generation = self._attach(connection)
+        for _ in range(_ATTEMPTS):
+            identity = self._feed.identity()
+            try:
+                generation = self._attach(connection)
+                self._show_undamaged(connection, generation)
+            except NotFound:
+                # The commit that the ref meant a moment ago may have been expired since.
+                if self._feed.identity() == identity:
+                    raise
+                continue
+            # What was expired meanwhile is in the generation, and may be missing in the difference from it.
+            if generation is None or self._feed.identity() == identity:
+                return
+        self._show(connection, None)
+
+    def _show_undamaged(self, connection: duckdb.DuckDBPyConnection, generation: Generation | None) -> None:
         try:
             self._show(connection, generation)
         except duckdb.Error as error:

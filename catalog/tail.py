@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -12,6 +12,7 @@ from lake.catalog.feed import COMMITS, FILES, Feed
 from lake.catalog.layers import OBJECT_ROWS, create_layer, load_facts, load_objects, table_definition
 from lake.catalog.reach import Reach
 from lake.catalog.statements import run
+from lake.errors import LakeError
 
 __all__ = ["ATTRIBUTES", "TAIL", "Tail", "fill", "load_tail"]
 
@@ -84,11 +85,24 @@ def load_tail(connection: duckdb.DuckDBPyConnection, feed: Feed, since: Reach, a
 def fill(
     connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> int:
-    """Make a table of batches, in place of what it was; returns its rows."""
+    """Make a table of batches, in place of what it was; returns its rows. Raises what the batches raise."""
+    failed: list[LakeError] = []
+
+    def told() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except LakeError as error:
+            failed.append(error)
+            raise
+
     run(connection, f"CREATE OR REPLACE TABLE {table}{table_definition(schema)}")
-    given = pa.RecordBatchReader.from_batches(schema, batches)
-    connection.register("given", given)
+    connection.register("given", pa.RecordBatchReader.from_batches(schema, told()))
     try:
         return int(run(connection, f"INSERT INTO {table} FROM given")[0][0])
+    except duckdb.Error:
+        # DuckDB tells of it in words of its own.
+        if failed:
+            raise failed[0] from None
+        raise
     finally:
         connection.unregister("given")

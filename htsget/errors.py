@@ -15,6 +15,7 @@ from starlette.responses import Response
 from lake.errors import (
     AlreadyExists,
     BadQuery,
+    Collected,
     Conflict,
     FormatError,
     InvalidInput,
@@ -90,6 +91,11 @@ def problem_of(error: LakeError, root: Path | None = None) -> Problem:
             return Problem(403, "PermissionDenied", "this cannot be written here")
         case LakeLocked():
             return Problem(503, "Unavailable", "the lake is busy: try again", {"Retry-After": "5"})
+        case Collected():
+            # Who has lost this race wins the next one.
+            return Problem(
+                503, "Unavailable", "it was collected while it was stored: send it again", {"Retry-After": "1"}
+            )
         case SourceChanged():
             return Problem(400, "InvalidInput", "the data ended or changed while it was read")
         case QuotaExceeded():

@@ -73,9 +73,16 @@ def object_representation(
         object_etag(record.digest),
         media_type(record.format),
         described,
-        # Only bytes that have been checked may go past us.
-        record.location.handle if reader.verified and server.lake.repo.store.local_path(record.location) else None,
+        _sendable(server, reader),
     )
+
+
+def _sendable(server: Server, reader: ObjectReader) -> str | None:
+    """The file that a proxy may send: only bytes that have been checked may go past us."""
+    place, store = reader.record.location, server.lake.repo.store
+    # gc, or a put of the same bytes, may have moved them since.
+    known = reader.verified and store.local_path(place) is not None and store.present(place) == reader.size
+    return place.handle if known else None
 
 
 def slice_representation(answer: Slice, headers: Mapping[str, str] | None = None) -> Representation:

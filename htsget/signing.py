@@ -18,6 +18,7 @@ from pathlib import Path
 from lake.errors import StorageError
 from lake.htsget.errors import Problem
 from lake.keyfile import SECRET_BYTES, key_text, read_key
+from lake.stores.durable import System
 from lake.stores.modes import is_shared
 
 __all__ = ["HOLDER", "Signer", "load_secret"]
@@ -123,7 +124,7 @@ def _refuse_open_secret(path: Path) -> None:
 
 
 def _make_secret(path: Path, mode: int) -> None:
-    """A link makes the name appear with its content, for the first of several workers that start at once."""
+    """The name appears with its content, for the first of several workers that start at once."""
     if path.exists():
         return
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
@@ -132,6 +133,8 @@ def _make_secret(path: Path, mode: int) -> None:
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(descriptor, mode)
             file.write(key_text(secrets.token_bytes(SECRET_BYTES)))
-        os.link(fresh, path)
+            file.flush()
+            os.fsync(descriptor)
+        System().rename_new(os.fspath(fresh), os.fspath(path))
     finally:
-        fresh.unlink()
+        fresh.unlink(missing_ok=True)

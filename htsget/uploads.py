@@ -18,7 +18,7 @@ from typing import NamedTuple
 from starlette.requests import ClientDisconnect, Request
 
 from lake.digest import Digest
-from lake.errors import Conflict, LakeError, StorageError
+from lake.errors import Collected, Conflict, LakeError, StorageError
 from lake.htsget.access import Principal
 from lake.htsget.errors import Problem
 from lake.htsget.ranges import condition_of
@@ -41,6 +41,7 @@ __all__ = [
     "expected_digests",
     "keep_file",
     "named_attributes",
+    "operation_of",
     "pour",
     "precondition",
 ]
@@ -53,6 +54,10 @@ _ALGORITHMS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha
 """Names of RFC 3230 and RFC 9530, and those of hashlib."""
 
 _LONGEST_NUMBER = 18
+_LONGEST_KEY = 255
+
+_NEVER = Expect(present=True, commit=-1)
+"""No file is of that version."""
 
 _ATTRIBUTE = "meta."
 _SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?")
@@ -85,6 +90,8 @@ class Wanted(NamedTuple):
     expect: Expect | None = None
     checksums: bool = False
     """Keep md5 and sha256 too."""
+    operation: str | None = None
+    """Name of the request, under which it is done once, however often it is sent."""
 
 
 def allow_uploads(server: Server, allowed: str) -> None:
@@ -141,14 +148,43 @@ def check_target(lake: Lake, path: str, ref: str, size: int | None = None) -> No
         lake.repo.journal.check_quotas(tree.view, {path: size})
 
 
-def precondition(lake: Lake, path: str, ref: str | None, headers: Mapping[str, str]) -> Expect | None:
+def operation_of(headers: Mapping[str, str], principal: Principal, path: str, ref: str) -> str | None:
+    """What an ``Idempotency-Key`` names: one request of one client for one file; None without one.
+
+    Raises:
+        Problem: 400; a key of no or too many characters.
+    """
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= _LONGEST_KEY:
+        raise Problem(400, "InvalidInput", f"Idempotency-Key: 1 to {_LONGEST_KEY} characters, and not {len(key)}")
+    told = json.dumps([principal.name, ref, path, key])
+    return f"http-{hashlib.sha256(told.encode()).hexdigest()}"
+
+
+def precondition(
+    lake: Lake, path: str, ref: str | None, headers: Mapping[str, str], *, again: bool = False
+) -> Expect | None:
     """What ``If-Match`` and ``If-None-Match`` demand of the file that is replaced, for the commit to check.
+
+    Args:
+        again: the request may have been done already, which the commit finds out: only that may refuse it.
 
     Raises:
         Problem: 412; it is not so already.
     """
     if "if-match" not in headers and "if-none-match" not in headers:
         return None
+    try:
+        return _demanded(lake, path, ref, headers)
+    except Problem:
+        if again:
+            return _NEVER
+        raise
+
+
+def _demanded(lake: Lake, path: str, ref: str | None, headers: Mapping[str, str]) -> Expect:
     entry = lake.tree(ref).find(path)
     if entry is None or entry.kind != Kind.FILE:
         if "if-match" in headers:
@@ -302,7 +338,7 @@ def keep_file(lake: Lake, staged: Path, wanted: Wanted, principal: Principal) ->
     """Make a file of staging a file of the lake: understood, indexed and committed as by `put`. Blocking.
 
     Raises:
-        Problem: 412; what is replaced is not as ``wanted.expect`` says.
+        Problem: 412, what is replaced is not as ``wanted.expect`` says; 422, other bytes were stored as the operation.
         LakeError: nothing was stored.
     """
     options = PutOptions(
@@ -312,15 +348,21 @@ def keep_file(lake: Lake, staged: Path, wanted: Wanted, principal: Principal) ->
     who = f" by {principal.name}" if principal.name else ""
     try:
         report = lake.put_jobs(
-            [Job(staged, wanted.path, False)], options, ref=wanted.ref, message=f"upload {wanted.path}{who}"
+            [Job(staged, wanted.path, False)],
+            options,
+            ref=wanted.ref,
+            message=f"upload {wanted.path}{who}",
+            op_id=wanted.operation,
         )
-    except Conflict:
-        if wanted.expect is None:
+    except Conflict as error:
+        if wanted.expect is None or isinstance(error, Collected):
             raise
         raise _failed_precondition() from None
     (item,) = report.items
     assert item.digest is not None
     assert report.commit is not None
+    if report.commit.replayed and lake.tree(str(report.commit.seq)).file(wanted.path).hex != item.digest:
+        raise Problem(422, "Conflict", "another file has been sent under this Idempotency-Key: choose another key")
     # Where the file stood in staging is nobody's business.
     warnings = tuple(text.replace(str(staged), wanted.path) for text in item.warnings)
     return Receipt(

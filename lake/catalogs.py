@@ -265,11 +265,15 @@ class CatalogDesk:
         with self._aside:
             if self._repo.readonly or self._gave_up or (self._publisher is not None and self._publisher.is_alive()):
                 return
-            self._publisher = threading.Thread(target=self._publish_quietly, name="regionlake-catalog")
+            self._publisher = threading.Thread(target=self.publish_quietly, name="regionlake-catalog")
             self._publisher.start()
 
-    def _publish_quietly(self) -> None:
-        # What cannot be published now is read from the journal, and published by the next process that can.
+    def publish_quietly(self) -> None:
+        """Publish a generation where one is due.
+
+        What cannot be published now is read from the journal, and published by the next process that can: a warning
+        (logger ``lake.catalog``).
+        """
         try:
             self.publish()
         except LakeError as error:

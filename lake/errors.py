@@ -119,6 +119,12 @@ class Collected(Conflict):
         self.digests = tuple(digests)
         """Whose bytes: 64 hexadecimal digits each."""
 
+    @classmethod
+    def of(cls, digests: Sequence[str]) -> Collected:
+        """The error for one or more of them."""
+        more = f" and {len(digests) - 1} more" if len(digests) > 1 else ""
+        return cls(f"b3:{digests[0]}{more} was collected while it was stored: put it again", digests)
+
 
 class InvalidPath(LakeError, ValueError):
     code = "invalid-path"

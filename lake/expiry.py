@@ -98,8 +98,9 @@ def expire(journal: Journal, policy: Policy, branch: str | None = None, *, dry_r
         NotFound: no such branch.
         ReadOnly: the lake is open for reading only.
     """
-    thinned = plan(journal.histories(), policy, branch)
-    going = [seq for one in thinned for seq in one.expired]
+    thinned = plan(journal.histories(branch), policy, branch)
+    # Children first: what begins at a commit of another branch goes before it.
+    going = [seq for one in reversed(thinned) for seq in one.expired]
     if dry_run:
         return ExpiryReport(tuple(thinned), len(going), dry_run=True)
     gone: list[int] = []

@@ -24,16 +24,14 @@ from lake.objects import ObjectReader
 from lake.repository import Repository
 from lake.stores.base import Stored
 from lake.stores.places import is_pack
+from lake.trash import TRASH
 
-__all__ = ["GRACE", "LOST_AND_FOUND", "TRASH", "GcReport", "collect", "untrash"]
+__all__ = ["GRACE", "LOST_AND_FOUND", "GcReport", "collect", "untrash"]
 
 T = TypeVar("T")
 
 GRACE = 24 * 3600.0
 """Seconds that a stored file which nothing names is left alone: a put may be about to name it."""
-
-TRASH = 14 * 24 * 3600.0
-"""Seconds that the trash keeps what was collected."""
 
 LOST_AND_FOUND = "lost+found"
 """Directory that names what came back from the trash: what nothing names would be collected again."""
@@ -143,6 +141,9 @@ def untrash(repo: Repository, names: Sequence[str] = ()) -> list[Put]:
     if missing:
         raise NotFound(f"b3:{missing[0]} is not in the trash: it is in the lake still, or has been deleted")
     back = repo.trash.untrash(list(found))
+    lost = [digest for digest in wanted if digest not in back]
+    if lost:
+        raise NotFound(f"the bytes of b3:{lost[0]} are not in the trash any more: somebody has removed the file")
     loose = {Digest(each.raw.hex()) for each in repo.journal.described(repo.journal.loose_objects())}
     derived = {
         artifact.target for digest in back for artifact in repo.journal.artifacts(digest) if artifact.target is not None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lake.chunks import ChunkMap
 from lake.digest import Digest
-from lake.errors import Conflict, ReadOnly, StorageError
+from lake.errors import Conflict, ReadOnly, StorageError, UnsupportedVersion
 from lake.journal import refs
 from lake.journal.base import Journal
 from lake.journal.values import Artifact, Commit, Damage, Difference, Entry, Kind, Mark, ObjectRecord, Scrubbed, View
@@ -50,6 +50,7 @@ class GenerationJournal:
 
     Raises:
         ReadOnly: there is no whole generation.
+        UnsupportedVersion: newer software has made them.
     """
 
     def __init__(self, root: Path, why: str) -> None:
@@ -61,6 +62,8 @@ class GenerationJournal:
         self._folder: CatalogFolder = CatalogFolder(root / "catalog")
         self._lock = threading.Lock()
         newest = self._folder.newest()
+        if newest is None and (version := self._folder.newer_version()) is not None:
+            raise UnsupportedVersion(f"{why}, and its catalog is of version {version}: use a newer regionlake")
         if newest is None:
             raise ReadOnly(
                 f"{why}, and the lake has no catalog to read it from: publish one on the machine that has its disk "

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from lake import editing
 from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
-from lake.gc import GRACE, TRASH, GcReport, collect, untrash
+from lake.gc import GRACE, GcReport, collect, untrash
 from lake.ingest import Intake
 from lake.journal.values import (
     ABSENT,
@@ -40,6 +40,7 @@ from lake.space import Space
 from lake.stores.base import Batch, Method
 from lake.tokens import Tokens
 from lake.transaction import Transaction
+from lake.trash import TRASH
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
 
@@ -119,6 +120,7 @@ class Lake(LakeView, MetadataImports, Space):
         return found[0][0] if found else self.tree(), [cleaned for _, cleaned in found]
 
     def _branch_of(self, tree: Tree, ref: str) -> str:
+        self._must_write()
         if tree.view.name is None:
             raise ReadOnly(
                 f"{ref} is not a branch: only the head of a branch can be written ('lake branch NAME {ref}' makes one)"
@@ -262,10 +264,12 @@ class Lake(LakeView, MetadataImports, Space):
         message: str,
         ref: str | None = None,
         progress: Progress | None = None,
+        op_id: str | None = None,
     ) -> PutReport:
         """Store files at the very paths that the jobs name, as one commit; the first that cannot be stored stops all.
 
         Sources that are to be moved go once the commit stands; inside a transaction as soon as they are stored.
+        ``op_id`` as of `commit`.
 
         Raises:
             LakeError, OSError: nothing was stored.
@@ -280,9 +284,9 @@ class Lake(LakeView, MetadataImports, Space):
             if self._transaction is not None:
                 for batch in intake.batches:
                     batch.release()
-            return PutReport(intake.items, self._apply_intake(tree, intake, message))
+            return PutReport(intake.items, self._apply_intake(tree, intake, message, op_id))
 
-    def _apply_intake(self, tree: Tree, intake: Intake, message: str) -> Commit | None:
+    def _apply_intake(self, tree: Tree, intake: Intake, message: str, op_id: str | None = None) -> Commit | None:
         commit = self._apply(
             tree,
             intake.changes,
@@ -290,6 +294,7 @@ class Lake(LakeView, MetadataImports, Space):
             objects=intake.objects.values(),
             artifacts=intake.artifacts,
             batches=intake.batches,
+            op_id=op_id,
         )
         healed = [item.digest for item in intake.items if item.healed and item.digest is not None]
         for digest in [*healed, *intake.reopened]:
@@ -421,6 +426,7 @@ class Lake(LakeView, MetadataImports, Space):
         objects: Iterable[ObjectRecord] = (),
         artifacts: Iterable[Artifact] = (),
         batches: Iterable[Batch] = (),
+        op_id: str | None = None,
     ) -> Commit | None:
         transaction = self._transaction
         branch = tree.view.name
@@ -432,7 +438,7 @@ class Lake(LakeView, MetadataImports, Space):
                 raise InvalidInput(f"the commit under way is on {transaction.branch}: it cannot change {branch}")
             transaction.add(changes, objects, artifacts, {change.path: tree.find(change.path) for change in changes})
             return None
-        commit = self.repo.commit(branch, changes, objects=objects, artifacts=artifacts, message=message)
+        commit = self.repo.commit(branch, changes, objects=objects, artifacts=artifacts, message=message, op_id=op_id)
         for batch in batches:
             batch.release()
         return commit

@@ -12,20 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from lake.clock import now
-from lake.config import load_config
+from lake.config import BACKUP_FILE, load_config
 from lake.crashpoints import crash_point
 from lake.digest import Digest
-from lake.errors import LakeError, NotFound, StorageError
-from lake.journal import events, objects, replay
+from lake.errors import LakeError, NotFound, ReadOnly, StorageError, UnsupportedVersion
+from lake.journal import claims, events, leases, objects, replay
 from lake.journal.connection import write_new
 from lake.journal.lockfile import LockFile
 from lake.journal.logbook import Logbook, Tip
 from lake.journal.sealing import LOCK, log_folder
 from lake.journal.sqlite import SqliteJournal
+from lake.repository import LEASE_SECONDS
 from lake.stores.base import Location
 from lake.stores.durable import System
+from lake.stores.filesystem import require_local
+from lake.stores.local import LocalStore
 from lake.stores.modes import file_mode, make_folders
 from lake.stores.places import plain_location
+from lake.stores.trash import TrashFolder
+from lake.trash import SWEEP_LOCK, TRASH
 
 __all__ = ["Missing", "RebuiltJournal", "rebuild_journal"]
 
@@ -70,27 +75,48 @@ class RebuiltJournal:
 def rebuild_journal(root: Path, *, system: System | None = None) -> RebuiltJournal:
     """Make journal.db of the lake at ``root`` again from ``log/``; the old one goes to ``quarantine/``.
 
-    Commits, branches, tags and objects are what they were, with their numbers, ids and times. A crash on the way leaves
-    the old journal, or none and the log: do it again.
+    Commits, branches, tags and objects are what they were, with their numbers, ids and times; what is in the trash
+    stays there for as long as it would from now on. A crash on the way leaves the old journal, or none and the log: do
+    it again.
 
     Raises:
         NotALake: no lake there.
         NotFound: it has no log.
-        StorageError: the log is damaged, or lacks events that the journal has and cannot be written.
+        ReadOnly: it is a backup, whose journal is made again only where none opens.
+        UnsupportedVersion: newer software has written the journal or the log.
+        StorageError: the log is damaged, or lacks events that the journal has and cannot be written; or it is on a
+            network filesystem.
         LakeLocked: somebody is writing to the lake.
     """
     load_config(root)
+    require_local(root)
     path = root / "journal.db"
+    if (root / BACKUP_FILE).exists() and _opens(path):
+        raise ReadOnly(
+            f"{root} is a backup, and its journal opens: nothing to make again; 'lake verify-backup' checks it"
+        )
     system = system or System()
     book = Logbook(log_folder(path), system)
-    _catch_up(path, system)
-    with LockFile(path.with_name(f"{path.stem}.lock"), _TIMEOUT), LockFile(path.with_name(LOCK), _TIMEOUT):
+    # Opened for writing, a journal that can still be read brings its log up to date.
+    _behind(path, system, readonly=False)
+    with (
+        # Between what gc says in the journal and what it does with files nobody may come.
+        LockFile(root / SWEEP_LOCK, _TIMEOUT),
+        LockFile(path.with_name(f"{path.stem}.lock"), _TIMEOUT),
+        LockFile(path.with_name(LOCK), _TIMEOUT),
+    ):
+        behind = _behind(path, system, readonly=True)
+        if behind:
+            raise StorageError(
+                f"{path} is whole and has {behind} events that its log lacks: nothing to make again; see that nobody is"
+                f" writing to the lake, and that {log_folder(path)} can be written"
+            )
         tip = book.tip()
         if tip is None:
             raise NotFound(f"{root} has no log to make the journal from: restore the lake from a backup")
         fresh = path.with_name("journal.db.new")
         _discard(fresh)
-        moved = _write(root, fresh, book, tip)
+        moved = _write(root, fresh, book, tip, TrashFolder(root, system))
         fresh.chmod(file_mode(root))
         _sync_file(system, fresh)
         crash_point("journal-rebuilt")
@@ -110,27 +136,40 @@ def rebuild_journal(root: Path, *, system: System | None = None) -> RebuiltJourn
         return RebuiltJournal(journal.tip().seq, count, missing, moved, aside)
 
 
-def _catch_up(path: Path, system: System) -> None:
-    """Let the log have what a journal that can still be read knows."""
+def _opens(path: Path) -> bool:
     try:
-        with closing(SqliteJournal(path, system=system)) as journal:
-            behind = journal.log_state().behind
+        SqliteJournal(path, readonly=True).close()
+    except UnsupportedVersion:
+        raise
     except LakeError:
-        return
-    if behind:
-        raise StorageError(
-            f"{path} is whole and has {behind} events that its log lacks: nothing to make again; see that"
-            f" {log_folder(path)} can be written"
-        )
+        return False
+    return True
 
 
-def _write(root: Path, fresh: Path, book: Logbook, tip: Tip) -> int:
+def _behind(path: Path, system: System, *, readonly: bool) -> int:
+    """Events of the journal that the log lacks; 0 for a journal that cannot be used."""
+    try:
+        with closing(SqliteJournal(path, readonly=readonly, system=system)) as journal:
+            return journal.log_state().behind
+    except UnsupportedVersion:
+        raise
+    except LakeError:
+        return 0
+
+
+def _write(root: Path, fresh: Path, book: Logbook, tip: Tip, trash: TrashFolder) -> int:
     """Write the new journal; returns how many objects lie elsewhere than they did."""
     moved: dict[Digest, Location] = {}
 
     def fill(sql: sqlite3.Connection) -> None:
         replay.replay(sql, book.records())
+        for session in LocalStore(root).sessions():
+            # Whoever is at work goes on; of the others the next writer removes what they left, when their time is over.
+            leases.hold(sql, session, "unknown", "staging", LEASE_SECONDS)
         replay.forget_claims(sql)
+        trash.give_back(_taken_too_early(root, sql, trash))
+        deadline = now() + round(TRASH * 1_000_000_000)
+        replay.claim_trash(sql, [(handle, trash.size(handle) or 0) for handle in trash.files()], deadline)
         moved.update(_found_elsewhere(root, sql))
         replay.relocate(sql, moved)
         events.record(sql, "rebuilt", {"hash": tip.hash, "journal": tip.journal, "at": now()})
@@ -150,6 +189,11 @@ def _found_elsewhere(root: Path, sql: sqlite3.Connection) -> dict[Digest, Locati
                 found[record.digest] = own
         last, page = objects.read_after(sql, last, 1000)
     return found
+
+
+def _taken_too_early(root: Path, sql: sqlite3.Connection, trash: TrashFolder) -> list[str]:
+    """Files in the trash that live objects lie in: gc took them after the last event that is in the log."""
+    return [handle for handle in trash.files() if not (root / handle).exists() and not claims.unnamed(sql, [handle])]
 
 
 def _holds(root: Path, place: Location) -> bool:

@@ -33,7 +33,7 @@ from lake.stores.local import LocalStore
 from lake.stores.modes import PRIVATE, SHARED, make_folders, set_root_mode
 from lake.trash import Trash
 
-__all__ = ["RESERVED", "Repository", "default_author"]
+__all__ = ["LEASE_SECONDS", "RESERVED", "Repository", "default_author"]
 
 _LOG = logging.getLogger("lake")
 
@@ -143,7 +143,8 @@ class Repository:
             if self._lease is None or self._lease.pid != pid:
                 self._reap()
                 owner = f"{default_author()}@{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
-                self._lease = _Lease(pid, self.journal.acquire_lease(owner, "staging", LEASE_SECONDS), self.journal)
+                lease = self.journal.acquire_lease(owner, "staging", LEASE_SECONDS)
+                self._lease = _Lease(pid, lease, self.journal, LEASE_SECONDS)
             return self._lease.id
 
     def refusal(self) -> str:
@@ -193,15 +194,18 @@ class Repository:
             yield Path(name)
 
     @contextlib.contextmanager
-    def lease(self, kind: str) -> Iterator[None]:
-        """Hold a lease of that kind while the block runs, where one can be had; nothing rests on it."""
+    def lease(self, kind: str, seconds: float = LEASE_SECONDS) -> Iterator[None]:
+        """Hold a lease of that kind while the block runs, where one can be had; nothing rests on it.
+
+        ``seconds`` is for how long it outlives a process that is killed.
+        """
         lease = None
         # A disk that is full, or a lake that is open for reading only, must not keep anybody from a backup.
         with contextlib.suppress(ReadOnly, StorageError):
             for dead in self.journal.expired_leases(kind):
                 self.journal.release_lease(dead)
             owner = f"{default_author()}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-            lease = _Lease(os.getpid(), self.journal.acquire_lease(owner, kind, LEASE_SECONDS), self.journal)
+            lease = _Lease(os.getpid(), self.journal.acquire_lease(owner, kind, seconds), self.journal, seconds)
         try:
             yield
         finally:
@@ -225,7 +229,9 @@ class Repository:
         live = {lease for kind in STAGING_KINDS for lease in self.journal.live_leases(kind)}
         for session in staged:
             if session not in live:
-                self.store.reap(session)
+                # That what others left cannot be removed, or is in use after all, must not keep anybody from writing.
+                with contextlib.suppress(StorageError):
+                    self.store.reap(session)
         for kind in STAGING_KINDS:
             for session in self.journal.expired_leases(kind):
                 self.journal.release_lease(session)
@@ -325,10 +331,11 @@ def _generation(root: Path, why: str) -> Journal:
 class _Lease:
     """A lease of this process, renewed in time for as long as the process lives, however long one file takes."""
 
-    def __init__(self, pid: int, lease: str, journal: Journal) -> None:
+    def __init__(self, pid: int, lease: str, journal: Journal, seconds: float) -> None:
         self.pid = pid
         self.id = lease
         self._journal = journal
+        self._seconds = seconds
         self._stopped = threading.Event()
         threading.Thread(target=self._keep, name="regionlake-lease", daemon=True).start()
 
@@ -336,7 +343,7 @@ class _Lease:
         self._stopped.set()
 
     def _keep(self) -> None:
-        while not self._stopped.wait(LEASE_SECONDS / 4):
+        while not self._stopped.wait(self._seconds / 4):
             # A journal that is locked for long is tried again: three more renewals fit into the time that is left.
             with contextlib.suppress(LakeError):
-                self._journal.renew_lease(self.id, LEASE_SECONDS)
+                self._journal.renew_lease(self.id, self._seconds)

@@ -89,6 +89,8 @@ class Space(ABC):
         total = journal.shares(tree.view, cleaned, "0", history=history)[1] if not depth else Share("", 0, 0, 0)
         for level in range(1, depth + 1):
             shares, total = journal.shares(tree.view, cleaned, str(level), history=history)
+            if not shares:
+                break
             found += [share._replace(name=f"{cleaned}/{share.name}".lstrip("/")) for share in shares]
         return Usage(sorted(found), total._replace(name=cleaned))
 
@@ -142,7 +144,7 @@ class Space(ABC):
         report = expire(self.repo.journal, policy, branch, dry_run=dry_run)
         if report.expired and not dry_run:
             # The last generation tells of what is gone: it is out of use.
-            self.catalog.publish()
+            self.catalog.publish_quietly()
         return report
 
     def _check_room(self, tree: Tree, jobs: Sequence[Job]) -> None:

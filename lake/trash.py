@@ -6,7 +6,7 @@ a process that is stopped keeps and one that is killed loses. No step rests on t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,13 @@ from lake.stores.base import Location, ObjectStore
 from lake.stores.durable import System
 from lake.stores.trash import TrashFolder
 
-__all__ = ["Trash"]
+__all__ = ["SWEEP_LOCK", "TRASH", "Trash"]
+
+SWEEP_LOCK = "sweep.lock"
+"""Name of the file that whoever moves stored files queues on."""
+
+TRASH = 14 * 24 * 3600.0
+"""Seconds that the trash keeps what was collected, unless told otherwise."""
 
 
 class Trash:
@@ -28,7 +34,7 @@ class Trash:
 
     def __init__(self, root: Path, journal: Journal, store: ObjectStore, system: System, timeout: float) -> None:
         self.folder = TrashFolder(root, system)
-        self._lock = (root / "sweep.lock", timeout)
+        self._lock = (root / SWEEP_LOCK, timeout)
         self._journal = journal
         self._store = store
 
@@ -77,7 +83,11 @@ class Trash:
             given = self._where_they_lie(list(records))
             wanted = set(digests) - {record.digest for record in given}
             places = {**self._journal.trashed(sorted(wanted)), **{each.digest: each.location for each in given}}
-            newest = self._bring_back(places, places.keys() - {each.digest for each in given})
+            # What is neither dead nor live has been deleted for good.
+            gone = self._give_back(places) + sorted(wanted - places.keys() - self._journal.known(sorted(wanted)))
+            if gone:
+                raise Collected.of(gone)
+            newest = self._journal.restore(list(places.keys() - {each.digest for each in given}), _files_of(places))
         return [replace(record, probe=newest) for record in given]
 
     def _where_they_lie(self, records: Sequence[ObjectRecord]) -> list[ObjectRecord]:
@@ -89,29 +99,24 @@ class Trash:
         """Let objects in the trash be live again, with what was derived from them; all of them for None.
 
         Returns:
-            those that were in the trash.
-
-        Raises:
-            Collected: the bytes of one are gone.
+            those that came back: without those whose bytes are gone, as of files that somebody has removed by hand.
         """
         with self.lock:
             places = self._journal.trashed(digests)
-            self._bring_back(places, places)
-        return list(places)
+            gone = self._give_back(places)
+            back = {digest: place for digest, place in places.items() if digest not in gone}
+            self._journal.restore(list(back), _files_of(back))
+        return list(back)
 
-    def _bring_back(self, places: dict[Digest, Location], dead: Iterable[Digest]) -> int:
-        handles = list(dict.fromkeys(location.handle for location in places.values()))
-        missing = set(self.folder.give_back(handles))
+    def _give_back(self, places: Mapping[Digest, Location]) -> list[Digest]:
+        """Move the files of these objects back to their places; returns those whose bytes are not there."""
+        missing = set(self.folder.give_back(_files_of(places)))
         crash_point("given-back")
-        gone = [
+        return [
             digest
             for digest, location in places.items()
             if location.handle in missing or self._store.present(location) < location.length
         ]
-        if gone:
-            more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-            raise Collected(f"b3:{gone[0]}{more} was collected while it was stored: put it again", gone)
-        return self._journal.restore(list(dead), handles)
 
     def purge(self, claims: Sequence[Claim]) -> tuple[list[Claim], int]:
         """Forget claims and the objects of their files, then delete the files.
@@ -127,9 +132,22 @@ class Trash:
         return gone, objects
 
     def remove_unclaimed(self, handles: Sequence[str]) -> list[str]:
-        """Delete files from the trash that no claim is on: what a crash has left, or what was stored anew since."""
+        """Delete files from the trash that no claim is on: what a crash has left, or what was stored anew since.
+
+        One that a live object lies in, and that is not in its place, is the only copy: a journal that was put back from
+        an older copy has such objects.
+        """
         with self.lock:
             claimed = {claim.handle for claim in self._journal.claims(handles)}
-            free = [handle for handle in handles if handle not in claimed]
+            unnamed = set(self._journal.unnamed_files(handles))
+            free = [
+                handle
+                for handle in handles
+                if handle not in claimed and (handle in unnamed or self.folder.in_place(handle))
+            ]
             self.folder.remove(free)
         return free
+
+
+def _files_of(places: Mapping[Digest, Location]) -> list[str]:
+    return list(dict.fromkeys(location.handle for location in places.values()))

@@ -29,6 +29,11 @@ class FaiRecord(NamedTuple):
         """Offset in the content of a base, 0-based."""
         return self.offset + base // self.line_bases * self.line_bytes + base % self.line_bases
 
+    def bases_before(self, place: int) -> int:
+        """How many bases lie in front of an offset in the content; the sequence has some."""
+        lines, rest = divmod(max(place - self.offset, 0), self.line_bytes)
+        return min(lines * self.line_bases + min(rest, self.line_bases), self.length)
+
 
 def parse_fai(data: bytes) -> list[FaiRecord]:
     """

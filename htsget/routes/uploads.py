@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -26,6 +27,7 @@ from lake.htsget.uploads import (
     expected_digests,
     keep_file,
     named_attributes,
+    operation_of,
     pour,
     precondition,
 )
@@ -83,6 +85,7 @@ _BODY = {
         408: {"description": "The body stopped coming"},
         413: {"description": "Larger than this server takes"},
         415: {"description": "A Content-Encoding: files are kept as they are"},
+        422: {"description": "Another file was sent under this Idempotency-Key"},
     },
     openapi_extra=_BODY,
     summary="Store a file",
@@ -98,7 +101,8 @@ async def put_file(
     """Store the body as a file: one commit, seen whole or not at all.
 
     Parameters ``meta.KEY=VALUE`` are attributes. ``If-None-Match: *`` and ``If-Match`` are checked in the commit;
-    ``Repr-Digest``, ``Digest`` and ``Content-MD5`` before it.
+    ``Repr-Digest``, ``Digest`` and ``Content-MD5`` before it. With an ``Idempotency-Key`` the request may be sent again
+    when its answer is lost: it is done once.
     """
     allow_uploads(server, _ALLOWED)
     branch, cleaned = file_target(request, server, path, ref)
@@ -110,8 +114,11 @@ async def put_file(
     check_room(server, body_length(request.headers))
     digests = expected_digests(request.headers)
     attributes = named_attributes(request.query_params.items())
-    expect = await server.run(precondition, server.lake, cleaned, branch, request.headers)
-    wanted = Wanted(cleaned, branch, attributes, expect, checksums or bool(digests))
+    operation = operation_of(request.headers, principal, cleaned, branch)
+    expect = await server.run(
+        partial(precondition, server.lake, cleaned, branch, request.headers, again=operation is not None)
+    )
+    wanted = Wanted(cleaned, branch, attributes, expect, checksums or bool(digests), operation)
     inlet = await server.run(_staged, server, wanted, tuple(digests), body_length(request.headers))
     try:
         await pour(server, request, inlet, server.settings.max_upload)

@@ -21,7 +21,7 @@ from lake.progress import Progress
 from lake.stores.durable import System
 from lake.stores.filesystem import filesystem_of
 
-__all__ = ["BackupCheck", "BackupFinding", "opened_journal", "paths_in", "verify_backup"]
+__all__ = ["BackupCheck", "BackupFinding", "no_journal", "opened_journal", "paths_in", "verify_backup"]
 
 
 class BackupFinding(NamedTuple):
@@ -91,11 +91,19 @@ def _digest_of_journal(folder: Path) -> str:
     try:
         return file_digest(path)
     except FileNotFoundError:
-        raise StorageError(
-            f"{folder} has no journal.db: the backup was never finished; run 'lake backup' again"
-        ) from None
+        raise no_journal(folder) from None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def no_journal(folder: Path) -> StorageError:
+    """What is wrong with a backup without its journal: the log comes after it, so where there is one it was lost."""
+    if any((folder / "log").glob("*.log")):
+        return StorageError(
+            f"{folder} has lost its journal.db: 'lake backup' into it again, or, where the lake is gone, "
+            f"'lake doctor --rebuild-journal {folder}' makes it from its log"
+        )
+    return StorageError(f"{folder} has no journal.db: the backup was never finished; run 'lake backup' again")
 
 
 @contextmanager

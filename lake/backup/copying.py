@@ -156,9 +156,10 @@ class Folder:
     def require(self, size: int) -> None:
         """Raises StorageError unless there is room for that many bytes."""
         free = shutil.disk_usage(self.root).free
-        if size + _RESERVE > free:
+        needed = size + _RESERVE if size else 0
+        if needed > free:
             raise StorageError(
-                f"{self.root} has {free:,} bytes free, {size:,} are needed: free some, or name another directory"
+                f"{self.root} has {free:,} bytes free, {needed:,} are needed: free some, or name another directory"
             )
 
     def place(self, source: Path, name: str) -> None:

@@ -34,6 +34,8 @@ __all__ = ["BackupReport", "make_backup"]
 _ATTEMPTS = 10
 """Copies of the journal, while a collector takes away what the one before needs."""
 _LOCK_SECONDS = 2.0
+_LEASE_SECONDS = 300.0
+"""How long a backup that was killed keeps gc away. One that sleeps for longer may miss files, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def make_backup(
         verify: read what the backup has, and copy again what no longer matches its digest.
 
     Raises:
-        InvalidInput: the target is another lake's backup, a lake, holds something else, or overlaps with the lake.
+        InvalidInput: the target is another lake's backup, a lake, holds something else, overlaps with the lake, or has
+            commits that a lake that was restored from an older backup has not.
         LakeLocked: another backup goes to the same place.
         StorageError: no space left, or a disk failed; the backup is as it was.
     """
@@ -75,7 +78,8 @@ def make_backup(
     _make(target)
     with LockFile(target / "backup.lock", _LOCK_SECONDS), Folder(target, repo.system) as folder:
         making = _Making(repo, folder, progress, verify)
-        with repo.lease("backup"), making.scratch() as scratch:
+        making.refuse_another_future()
+        with repo.lease("backup", _LEASE_SECONDS), making.scratch() as scratch:
             moment = making.run(scratch / "journal.db")
         removed = making.prune() if prune else (0, 0)
     if not repo.readonly:
@@ -135,6 +139,21 @@ class _Making:
             return
         with tempfile.TemporaryDirectory(prefix="regionlake-backup-") as name:
             yield Path(name)
+
+    def refuse_another_future(self) -> None:
+        """Raises InvalidInput where the backup has commits that a lake, restored from an older one, has not."""
+        before, journal = self._before, self._repo.journal
+        if before is None or before.identity == journal.identity():
+            return
+        with opened_journal(self._folder.root) as theirs:
+            last = theirs.feed_commits(before.seq - 1, before.seq, 1)
+        own = journal.feed_commits(before.seq - 1, before.seq, 1)
+        # Without a row of its own, the lake is older, or has let go of that commit.
+        if before.seq > journal.tip().seq or (own and last and own[0][1] != last[0][1]):
+            raise InvalidInput(
+                f"{self._folder.root} has commit {before.seq} of this lake as it was before it was restored, and would "
+                "lose it: name another directory"
+            )
 
     def run(self, copy: Path) -> Moment:
         # Tells whose backup this is, should it not be finished.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lake.backup.checking import BackupFinding, opened_journal, paths_in
+from lake.backup.checking import BackupFinding, no_journal, opened_journal, paths_in
 from lake.backup.copying import Folder, needed_files
 from lake.backup.manifest import Manifest
 from lake.config import load_config
@@ -50,14 +51,23 @@ def restore_lake(backup: Path, root: Path, progress: Progress, system: System | 
     Raises:
         NotFound: no backup.
         AlreadyExists: the directory is not empty.
-        StorageError: no space left, a disk failed, a network filesystem; what was made is no lake, and can be removed.
+        StorageError: no space left, a disk failed, a network filesystem; what was made is removed again.
     """
     backup, root = backup.absolute(), root.absolute()
     Manifest.read(backup)
     if not (backup / "journal.db").is_file():
-        raise StorageError(f"{backup} has no journal.db: the backup was never finished; run 'lake backup' again")
+        raise no_journal(backup)
     _make_room(backup, root)
-    with Folder(root, system or System()) as folder:
+    try:
+        return _restore(backup, root, progress, system or System())
+    except BaseException:
+        # Nothing but what was made here lies in it, and without it the next try may have the same name.
+        _empty(root)
+        raise
+
+
+def _restore(backup: Path, root: Path, progress: Progress, system: System) -> RestoreReport:
+    with Folder(root, system) as folder:
         for name in ("objects", *RESERVED):
             make_folder(root / name)
         lost = _copy_files(backup, folder, progress)
@@ -79,15 +89,28 @@ def _make_room(backup: Path, root: Path) -> None:
     require_local(root)
     if Path(os.path.realpath(backup)) in Path(os.path.realpath(root)).parents:
         raise InvalidInput(f"{root} lies inside the backup: name a directory elsewhere")
+    taken = f"{root} is there and not empty: name a new directory, or remove it if a restore was killed there"
     try:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise AlreadyExists(f"{root} is there and not empty: name a new directory")
+            raise AlreadyExists(taken)
         root.mkdir(parents=True, exist_ok=True)
+        set_root_mode(root, SHARED if config.shared else PRIVATE)
+        # Of two who would restore to the same place at once, one gets it.
+        make_folder(root / "staging")
+    except FileExistsError:
+        raise AlreadyExists(taken) from None
+    except StorageError:
+        raise
     except OSError as error:
-        if isinstance(error, AlreadyExists):
-            raise
         raise StorageError(f"cannot make {root}: {error.strerror}") from error
-    set_root_mode(root, SHARED if config.shared else PRIVATE)
+
+
+def _empty(root: Path) -> None:
+    for child in root.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child, ignore_errors=True)
+        else:
+            child.unlink()
 
 
 def _copy_files(backup: Path, folder: Folder, progress: Progress) -> list[str]:

@@ -44,8 +44,9 @@ def _tell(report: FsckReport, *, quiet: bool) -> None:
     orphans = f"; {report.orphans} stored files belong to no commit" if report.orphans else ""
     earlier = f"; {report.resumed} more were sound when the check began" if report.resumed else ""
     wrong = sum(not finding.healed for finding in report.findings)
-    verdict = "sound" if report.ok else f"{wrong} are damaged or missing"
-    print(f"{report.objects} objects, {human(report.bytes)} checked: {verdict}{earlier}{orphans}")
+    verdict = "sound" if report.ok else f"{wrong} {'is' if wrong == 1 else 'are'} damaged or missing"
+    objects = "1 object" if report.objects == 1 else f"{report.objects} objects"
+    print(f"{objects}, {human(report.bytes)} checked: {verdict}{earlier}{orphans}")
 
 
 def catalog_status(arguments: argparse.Namespace) -> int:

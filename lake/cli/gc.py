@@ -6,7 +6,8 @@ import argparse
 
 from lake.cli.output import human, open_lake, print_json
 from lake.errors import InvalidInput
-from lake.gc import GRACE, TRASH, GcReport
+from lake.gc import GRACE, GcReport
+from lake.trash import TRASH
 
 __all__ = ["gc"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -44,7 +45,7 @@ with open(sys.argv[2], "r+b") as file:
 
 def nearest_folder(path: Path) -> Path:
     """The path itself, or the nearest folder above it that is there."""
-    return next(place for place in (path, *path.parents) if place.is_dir())
+    return next(place for place in (path, *path.parents) if os.path.isdir(place))
 
 
 def filesystem_checks(root: Path) -> Iterator[Check]:
@@ -92,6 +93,9 @@ def disk_checks(root: Path, system: System | None = None) -> Iterator[Check]:
             try:
                 yield from check(folder, system or System())
             except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    yield fail("writing", f"no space left at {place}", "free some, then run the doctor again")
+                    return
                 advice = "a lake needs this: keep it on another disk"
                 yield fail(check.__name__.strip("_").replace("_", " "), f"failed: {error}", advice)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lake.config import find_root
 from lake.doctor.battery import battery_checks
-from lake.doctor.disk import disk_checks, filesystem_checks
+from lake.doctor.disk import disk_checks, filesystem_checks, nearest_folder
 from lake.doctor.health import health_checks, permission_checks
 from lake.doctor.machine import machine_checks
 from lake.doctor.report import Check, DoctorReport, State, fail
@@ -37,6 +37,11 @@ def examine(root: str | os.PathLike[str] | None = None, *, storage: bool = False
 
 def _checks(place: Path, *, storage: bool) -> Iterator[Check]:
     yield from machine_checks()
+    folder = nearest_folder(place)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        advice = f"it is of user {folder.stat().st_uid} and group {folder.stat().st_gid}: ask them"
+        yield fail("permissions", f"you may not look into {folder}", advice)
+        return
     on_disk = list(filesystem_checks(place))
     yield from on_disk
     if not any(check.name == "filesystem" and check.state is State.FAIL for check in on_disk):
@@ -46,5 +51,8 @@ def _checks(place: Path, *, storage: bool) -> Iterator[Check]:
     if (place / "lake.toml").exists():
         yield from permission_checks(place)
         yield from health_checks(place)
+    elif (place / "journal.db").exists() or (place / "log").exists():
+        advice = "copy it from a backup; 'lake init' writes another, whose id no backup of this lake has"
+        yield fail("lake", f"{place} has no lake.toml, but what belongs to a lake", advice)
     else:
         yield fail("lake", f"there is none at {place}", f"'lake init {place}' makes one; -C DIR names another")

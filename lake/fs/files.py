@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.spec import AbstractBufferedFile
 
-from lake.errors import AlreadyExists, Conflict
+from lake.errors import AlreadyExists, Collected, Conflict
 from lake.fs.listing import Info
 from lake.fs.transaction import LakeTransaction
 from lake.writing import LakeWriter
@@ -186,7 +186,7 @@ class LakeWriteFile(io.BufferedIOBase):
             with joined:
                 self._writer.close()
         except Conflict as error:
-            if "x" in self.mode:
+            if "x" in self.mode and not isinstance(error, Collected):
                 raise AlreadyExists(f"{self.path} exists already: somebody else made it first") from error
             raise
 

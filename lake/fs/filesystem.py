@@ -20,7 +20,16 @@ from fsspec.core import get_compression
 
 from lake.clock import now
 from lake.editing import plan_move, plan_remove
-from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, NotFound, Unsupported
+from lake.errors import (
+    AlreadyExists,
+    Collected,
+    Conflict,
+    InvalidInput,
+    IsDirectory,
+    NotDirectory,
+    NotFound,
+    Unsupported,
+)
 from lake.fs.copies import FileProgress, FilesProgress, plan_pairs
 from lake.fs.files import CachedReadFile, CompressedFile, LakeReadFile, LakeTextFile, LakeWriteFile
 from lake.fs.view import PIECE, LakeFileView
@@ -185,7 +194,7 @@ class LakeFileSystem(LakeFileView):
                 with self._changing(ref, what) as lake:
                     lake.put_jobs(taken, options, message=what, ref=ref, progress=progress)
             except Conflict as error:
-                if mode == "create":
+                if mode == "create" and not isinstance(error, Collected):
                     raise AlreadyExists(f"somebody else made one of these first: {what}") from error
                 raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from lake.digest import Digest
 from lake.errors import InvalidInput, ReadOnly, StorageError
 from lake.fsck.findings import Finding, FsckReport
 from lake.fsck.healing import Healer
-from lake.fsck.naming import derivation, hits, names
+from lake.fsck.naming import consequence, derivation, hits, names
 from lake.fsck.objects import Bad, FileCheck, ObjectChecker
 from lake.fsck.selection import CheckedFile, CheckOptions, select
 from lake.fsck.sources import LakeBytes, open_sources
@@ -27,7 +28,8 @@ from lake.repository import Repository
 
 __all__ = ["check_lake"]
 
-_THREADS = 2
+_THREADS = min(8, (os.cpu_count() or 1) + 1)
+"""One more than can hash at once: somebody always waits for the disk."""
 _AHEAD = 16
 """Files that wait for a thread, or for their turn to be told."""
 _OBJECTS = 1000
@@ -152,17 +154,25 @@ class _Run:
             self._report.findings += [self._finding(check.handle, bad) for bad in check.bad]
 
     def _take(self, check: FileCheck) -> None:
-        """Tell and record what a file is worth, healed if that is wanted and can be."""
+        """Tell and record what a file is worth, healed if that is wanted and as far as it can be."""
         self._report.objects += len(check.records)
-        findings = [self._finding(check.handle, bad) for bad in check.bad]
-        healed = self._healer is not None and (bool(findings) or check.unneeded) and self._healer.heal(check)
-        if check.unneeded and not healed:
+        after = check
+        if self._healer is not None and (check.bad or check.unneeded):
+            after = self._healer.heal(check)
+        if after.unneeded:
             self._report.packs.append(check.handle)
-        self._report.findings += [replace(finding, healed=healed) for finding in findings]
+        left = {bad.record.digest: bad for bad in after.bad}
+        for bad in check.bad:
+            still = left.get(bad.record.digest)
+            if still != bad:
+                chunks = bad.chunks if still is None else tuple(one for one in bad.chunks if one not in still.chunks)
+                healed = self._finding(check.handle, bad._replace(chunks=chunks))
+                self._report.findings.append(replace(healed, healed=True))
+            if still is not None:
+                self._report.findings.append(self._finding(check.handle, still))
         checked = now()
-        bad = {} if healed else {bad.record.digest: bad for bad in check.bad}
         for record in check.records:
-            found = bad.get(record.digest)
+            found = left.get(record.digest)
             problem, chunks = (found.problem, found.chunks) if found is not None else (None, ())
             self._notes.add(Checked(record.digest, checked, problem, chunks))
 
@@ -178,7 +188,7 @@ class _Run:
             commits,
             bad.chunks,
             hits(self._repo, record, bad.chunks) if bad.chunks else (),
-            "" if paths else derivation(self._repo.journal, record.digest),
+            consequence(record, bad.chunks) if paths else derivation(self._repo.journal, record.digest),
         )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lake.artifacts import find_index
 from lake.digest import Digest
-from lake.errors import LakeError, NotFound
+from lake.errors import FormatError, LakeError, NotFound
+from lake.formats.registry import region_format
+from lake.formats.sequences.faidx import FaiRecord, parse_fai
 from lake.fsck.findings import Bases, Bytes, DamagedChunk, Hit, Spectra
 from lake.journal.base import Journal
 from lake.journal.values import ObjectRecord
@@ -16,7 +19,10 @@ from lake.repository import Repository
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["derivation", "hits", "names"]
+__all__ = ["consequence", "derivation", "hits", "names"]
+
+_BLANKS = 4
+"""Bytes of line ends behind the last base of a FASTA that is not compressed, generously."""
 
 
 def names(journal: Journal, digest: Digest) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -61,7 +67,36 @@ def hits(repo: Repository, record: ObjectRecord, chunks: Sequence[DamagedChunk])
         return tuple(_spectra(tables["spectra"], plain)) or tuple(plain)
     if "chunks" in tables:
         return tuple(_bases(tables["chunks"], {number for number, _, _ in chunks})) or tuple(plain)
-    return tuple(plain)
+    return tuple(_of_sequences(_sequences(repo, record), plain))
+
+
+def consequence(record: ObjectRecord, chunks: Sequence[DamagedChunk]) -> str:
+    """What is lost beyond the damaged chunks themselves; empty: nothing."""
+    alone = record.chunks is None
+    if alone or region_format(record.format) is None or all(offset for _, offset, _ in chunks):
+        return ""
+    return "it begins there: no region can be cut out of it"
+
+
+def _sequences(repo: Repository, record: ObjectRecord) -> list[FaiRecord]:
+    """Where the sequences of a FASTA lie in the file itself: none where it is compressed, or no index is kept."""
+    form = region_format(record.format)
+    index = find_index(repo, form, repo.journal.artifacts(record.digest)) if form is not None else None
+    if index is None or index[0] != "fai":
+        return []
+    try:
+        found = [one for one in parse_fai(index[1]) if one.length]
+    except FormatError:
+        return []
+    ends = [one.place(one.length - 1) + 1 for one in found]
+    return found if ends and 0 <= record.size - max(ends) <= _BLANKS else []
+
+
+def _of_sequences(sequences: Sequence[FaiRecord], runs: Sequence[Bytes]) -> Iterator[Hit]:
+    for run in runs:
+        places = ((one.name, one.bases_before(run.start), one.bases_before(run.stop)) for one in sequences)
+        hit: list[Hit] = [Bases(name, start, stop) for name, start, stop in places if start < stop]
+        yield from hit or [run]
 
 
 def _joined(runs: Iterable[Bytes]) -> list[Bytes]:

@@ -11,7 +11,10 @@ from blake3 import blake3
 __all__ = ["Scan", "scan"]
 
 _PIECE = 4 << 20
-"""Bytes a read: enough that two threads seldom wait for each other between reads."""
+"""Bytes a read: enough that threads seldom wait for each other between reads."""
+_LARGE = 32 << 20
+"""Bytes from which on one file is hashed by several threads: it may be the only one."""
+_HASHERS = min(8, os.cpu_count() or 1)
 
 
 class Scan(NamedTuple):
@@ -40,7 +43,8 @@ def scan(path: str, parts: Sequence[tuple[int, int]], advance: Callable[[int], N
         _prepare(fd)
         # The bytes of a file that holds one object alone are hashed once.
         apart = [] if list(parts) == [(0, size)] else parts
-        whole, hashers = blake3(), [blake3() for _ in apart]
+        # A pool of its own: that of all hashers together would not work any more in the child of a fork.
+        whole, hashers = blake3(max_threads=_HASHERS if size >= _LARGE else 1), [blake3() for _ in apart]
         buffer = memoryview(bytearray(min(_PIECE, max(size, 1))))
         done = first = 0
         while count := os.readv(fd, [buffer]):

@@ -216,8 +216,12 @@ class CareJournal(Protocol):
         ...
 
     # -- expiry -------------------------------------------------------------------------------------------------
-    def histories(self) -> list[Kept]:
-        """The commits of every branch, those of deleted branches too, as long as there are any."""
+    def histories(self, alone: str | None = None) -> list[Kept]:
+        """The commits of every branch, those of deleted branches too, as long as there are any.
+
+        What a deleted branch begins at is held as long as it has commits, unless these can go as well: where no branch
+        is to be thinned ``alone``.
+        """
         ...
 
     def expire(self, seqs: Sequence[int]) -> list[int]:

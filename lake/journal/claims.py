@@ -87,7 +87,7 @@ def admit(sql: sqlite3.Connection, placings: Sequence[Placing]) -> None:
         if purged > placing.probe or (claim is not None and (claim.id > placing.probe or not claim.moved)):
             late.append(placing.digest)
     if late:
-        raise _collected(late)
+        raise Collected.of(late)
     _unclaim(sql, found)
 
 
@@ -95,12 +95,7 @@ def refuse_dead(sql: sqlite3.Connection, digests: Iterable[Digest]) -> None:
     """Raises `Collected` when one of the digests is that of an object in the trash."""
     dead = list(_dead(sql, digests))
     if dead:
-        raise _collected(dead)
-
-
-def _collected(digests: Sequence[Digest]) -> Collected:
-    more = f" and {len(digests) - 1} more" if len(digests) > 1 else ""
-    return Collected(f"b3:{digests[0]}{more} was collected while it was stored: put it again", digests)
+        raise Collected.of(dead)
 
 
 def revive(sql: sqlite3.Connection, placed: Sequence[tuple[Digest, Location]]) -> None:
@@ -243,7 +238,8 @@ def set_aside(sql: sqlite3.Connection, numbers: Sequence[int], deadline: int) ->
     dead = [Dead(*row) for row in _still_loose(sql, numbers)]
     present = now()
     sql.executemany("UPDATE object SET state = 'trash', trashed = ? WHERE id = ?", [(present, d.id) for d in dead])
-    events.record(sql, "collect", {"at": present, "objects": [each.id for each in dead]})
+    if dead:
+        events.record(sql, "collect", {"at": present, "objects": [each.id for each in dead]})
     sql.executemany("INSERT INTO object_change(object) VALUES(?)", [(each.id,) for each in dead])
     handles = list(dict.fromkeys(each.handle for each in dead))
     named = _live_handles(sql, handles)
@@ -291,7 +287,10 @@ def _refuse_during_backup(sql: sqlite3.Connection) -> None:
     # It copies the files that the journal named when it began. One that was stopped for longer than its lease misses
     # some and says so.
     if leases.live(sql, "backup"):
-        raise LakeLocked("a backup of this lake is being made: nothing more is taken away; run lake gc again after it")
+        raise LakeLocked(
+            "a backup of this lake is being made, or was killed minutes ago: nothing more is taken away; run lake gc"
+            " again after it"
+        )
 
 
 def _live_handles(sql: sqlite3.Connection, handles: Sequence[str]) -> set[str]:
@@ -378,6 +377,8 @@ def forget_members(sql: sqlite3.Connection, numbers: Sequence[int]) -> int:
 
 
 def _erase(sql: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    if not numbers:
+        return
     events.record(sql, "erase", {"objects": list(numbers)})
     keys = [(number,) for number in numbers]
     for statement in (

@@ -68,7 +68,7 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None and isinstance(error, sqlite3.OperationalError):
         # Text that is not UTF-8: the sqlite3 module finds that out by itself.
-        return StorageError(f"{path} is damaged ({error}): keep a copy of it, then restore it from a backup")
+        return StorageError(f"{path} is damaged ({error}): {_way_back(path)}")
     if code is None:
         return error
     match code & 0xFF:
@@ -86,7 +86,10 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
                 f"reading or writing {path} failed ({error}): check the disk, then the log, before trying again"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StorageError(f"{path} is damaged ({error}): keep a copy of it, then restore it from a backup")
+            return StorageError(f"{path} is damaged ({error}): {_way_back(path)}")
+        case sqlite3.SQLITE_ERROR if str(error).startswith("no such "):
+            # The names of tables and columns are in the file, where a bit may flip as anywhere.
+            return StorageError(f"{path} is damaged ({error}): {_way_back(path)}")
         case _:
             return error
 
@@ -119,9 +122,7 @@ class _Errors:
             raise InvalidInput(f"not UTF-8 text: {error.object!r}: use names and messages that are") from error
         if isinstance(error, UnicodeDecodeError):
             # SQLite quotes what it finds in a damaged schema in its own messages.
-            raise StorageError(
-                f"{self._path} is damaged ({error.reason}): keep a copy of it, then restore it from a backup"
-            ) from error
+            raise StorageError(f"{self._path} is damaged ({error.reason}): {_way_back(self._path)}") from error
         if isinstance(error, sqlite3.Error):
             translated = _translated(error, self._path)
             if translated is not error:
@@ -204,7 +205,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         if self.readonly:
-            raise ReadOnly(f"{self.path} is open for reading only: open the lake where it can be written")
+            raise ReadOnly(f"{self.path} is open for reading only: writing needs write permission on it and its folder")
         with self._lock, self.direct() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -305,7 +306,7 @@ class Database:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
-            raise NotALake(f"{self.path} is not the journal of a lake: restore it from a copy of the lake")
+            raise NotALake(f"{self.path} is not the journal of a lake: {_way_back(self.path)}")
         if version > VERSION:
             raise UnsupportedVersion(
                 f"{self.path} has version {version}, this software knows {VERSION}: use a newer regionlake"
@@ -322,12 +323,15 @@ class Database:
 
 
 def _gone(path: Path) -> str:
-    if Logbook(log_folder(path), System()).segments():
-        return (
-            f"{path.parent} has no {path.name}, but its log is there: `lake doctor --rebuild-journal` makes it again;"
-            " or restore it from a copy of the lake"
-        )
-    return f"{path.parent} has no {path.name}: restore it from a copy of the lake"
+    return f"{path.parent} has no {path.name}: {_way_back(path)}"
+
+
+def _way_back(path: Path) -> str:
+    """What to do where a journal is of no use. A backup is older than the log, and the last thing to turn to."""
+    with suppress(StorageError):
+        if Logbook(log_folder(path), System()).segments():
+            return "its log is there, 'lake doctor --rebuild-journal' makes it again"
+    return "keep what is there, and restore the lake from a backup"
 
 
 def create(path: Path) -> None:

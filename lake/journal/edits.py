@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from blake3 import blake3
 
 from lake.digest import Digest
-from lake.errors import AlreadyExists, Conflict, InvalidInput, InvalidPath, IsDirectory, NotDirectory, NotFound
+from lake.errors import (
+    AlreadyExists,
+    Collected,
+    Conflict,
+    InvalidInput,
+    InvalidPath,
+    IsDirectory,
+    NotDirectory,
+    NotFound,
+)
 from lake.journal.entries import Version, find, has_below, span_below
 from lake.journal.objects import Live
 from lake.journal.values import PRESENT, Annotate, Change, Entry, Expect, Json, Kind, MakeDirectory, Put, Remove, View
@@ -64,7 +73,8 @@ class Edit:
         path = change.path
         known = self._objects.get(change.digest)
         if known is None:
-            raise Conflict(f"{path}: {change.digest} is not a live object: store it again, then retry")
+            message = f"{path}: {change.digest} is not a live object: store it again, then retry"
+            raise Collected(message, [change.digest])
         _check(path, change.expect, entry)
         if entry is None:
             self._check_parents(path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,9 +30,13 @@ __all__ = [
     "let_go",
     "points",
     "remove",
+    "remove_commits",
     "rounds",
     "unseen",
 ]
+
+_REMEMBERED = 30 * 86_400 * 10**9
+"""Nanoseconds for which the operations of expired commits are known: clients that try again do so sooner."""
 
 Key = tuple[str, int, int]
 """Path, branch and commit of a version: what orders the entries."""
@@ -53,14 +57,14 @@ class _Branch(NamedTuple):
     head: int
 
 
-def histories(sql: sqlite3.Connection) -> list[Kept]:
+def histories(sql: sqlite3.Connection, alone: str | None = None) -> list[Kept]:
     """Every branch with its own commits and what holds them; see `lake.journal.base.Journal.histories`."""
     rows = _branches(sql)
-    needed = _needed(sql, rows)
-    held = _held(sql, rows, needed)
     commits: dict[int, list[tuple[int, int]]] = {row.id: [] for row in rows}
     for branch, seq, created in sql.execute("SELECT branch, seq, created FROM commits ORDER BY seq DESC"):
         commits[branch].append((seq, created))
+    going = {seq for row in rows if row.deleted and alone is None for seq, _ in commits[row.id]}
+    held = _held(sql, rows, _needed(sql, rows, going))
     return [
         Kept(
             row.name,
@@ -75,17 +79,33 @@ def histories(sql: sqlite3.Connection) -> list[Kept]:
 def let_go(sql: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Remove the rows of those commits that nothing holds now; returns their numbers, ascending."""
     rows = _branches(sql)
-    held = _held(sql, rows, _needed(sql, rows))
+    wanted = set(seqs)
+    held = _held(sql, rows, _needed(sql, rows, wanted))
     going = [
         seq
-        for seq in sorted(set(seqs))
-        if seq not in held and sql.execute("DELETE FROM commits WHERE seq = ?", (seq,)).rowcount
+        for seq in sorted(wanted - held.keys())
+        if sql.execute("SELECT 1 FROM commits WHERE seq = ?", (seq,)).fetchone()
     ]
     if going:
-        sql.executemany("DELETE FROM commit_parent WHERE seq = ?", ((seq,) for seq in going))
-        sql.execute("INSERT INTO expiry(happened, commits) VALUES(?, ?)", (now(), len(going)))
-        events.record(sql, "expire", {"commits": [list(run) for run in _runs(going)]})
+        runs = _runs(going)
+        remove_commits(sql, runs)
+        events.record(sql, "expire", {"commits": [list(run) for run in runs]})
     return going
+
+
+def remove_commits(sql: sqlite3.Connection, runs: Iterable[Sequence[int]]) -> None:
+    """Remove the commits of runs (first and last number, both included); their operations stay known for a while."""
+    moment, count = now(), 0
+    for first, last in runs:
+        sql.execute(
+            "INSERT OR REPLACE INTO operation SELECT op_id, seq, ? FROM commits"
+            " WHERE seq BETWEEN ? AND ? AND op_id IS NOT NULL",
+            (moment, first, last),
+        )
+        count += sql.execute("DELETE FROM commits WHERE seq BETWEEN ? AND ?", (first, last)).rowcount
+        sql.execute("DELETE FROM commit_parent WHERE seq BETWEEN ? AND ?", (first, last))
+    sql.execute("DELETE FROM operation WHERE expired < ?", (moment - _REMEMBERED,))
+    sql.execute("INSERT INTO expiry(happened, commits) VALUES(?, ?)", (moment, count))
 
 
 def rounds(sql: sqlite3.Connection) -> int:
@@ -101,11 +121,17 @@ def points(sql: sqlite3.Connection) -> Points:
 
 
 def unseen(sql: sqlite3.Connection, there: Points, after: Key, limit: int) -> tuple[list[Key], Key | None]:
-    """Of the next ``limit`` versions those that no commit sees, and the version to go on behind; None at the end."""
+    """Of the next ``limit`` versions those that no commit sees, and the version to go on behind; None at the end.
+
+    What was committed since the commits were counted stays.
+    """
+    newest = max((seqs[-1] for seqs in there.values()), default=0)
     rows = sql.execute(_VERSIONS, (*after, limit)).fetchall()
     nothing: array[int] = array("q")
     gone = []
     for path, branch, seq, until in rows:
+        if seq > newest:
+            continue
         seen = there.get(branch, nothing)
         place = bisect_left(seen, seq)
         if place == len(seen) or seen[place] >= until:
@@ -121,8 +147,7 @@ def drop_branches(sql: sqlite3.Connection) -> list[str]:
     """Forget deleted branches of which nothing is left: no commit, no child, no tag; returns their names."""
     rows = _branches(sql)
     needed = _needed(sql, rows)
-    used = {branch for (branch,) in sql.execute("SELECT DISTINCT branch FROM commits")}
-    going = [row for row in reversed(rows) if row.id not in needed and row.id not in used]
+    going = [row for row in reversed(rows) if row.id not in needed]
     for row in going:
         drop_branch(sql, row.id)
         events.record(sql, "drop-branch", {"branch": row.id})
@@ -148,15 +173,17 @@ def _branches(sql: sqlite3.Connection) -> list[_Branch]:
     return [_Branch(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
 
 
-def _needed(sql: sqlite3.Connection, rows: Sequence[_Branch]) -> set[int]:
-    """Branches that are not deleted, or that a tag or a needed branch reads.
+def _needed(sql: sqlite3.Connection, rows: Sequence[_Branch], going: Set[int] = frozenset()) -> set[int]:
+    """Branches that are not deleted, that a tag or a needed branch reads, or that have commits besides those going.
 
     The newest commit of all stays, and its branch with it: the next commit gets the number behind it.
     """
+    own = "SELECT seq FROM commits WHERE branch = ? AND seq BETWEEN ? AND ?"
     needed = {branch for (branch,) in sql.execute("SELECT branch FROM tag")}
     needed |= {branch for (branch,) in sql.execute("SELECT branch FROM commits ORDER BY seq DESC LIMIT 1")}
     for row in reversed(rows):
-        if not row.deleted:
+        stays = row.id in needed or not row.deleted
+        if stays or any(seq not in going for (seq,) in sql.execute(own, (row.id, row.fork + 1, row.head))):
             needed.add(row.id)
         if row.id in needed and row.parent is not None:
             needed.add(row.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from lake.errors import Conflict
 from lake.journal.entries import span_below
 from lake.journal.values import Commit, Entry, Kind, View
 
@@ -72,7 +73,16 @@ def read_commit(sql: sqlite3.Connection, seq: int) -> Commit:
 
 
 def by_operation(sql: sqlite3.Connection, operation: str) -> Commit | None:
-    """The commit that was made under an operation id, marked as replayed."""
+    """The commit that was made under an operation id, marked as replayed.
+
+    Raises:
+        Conflict: it was made, and has been expired.
+    """
     query = f"SELECT {_COMMIT} FROM commits c JOIN branch b ON b.id = c.branch WHERE c.op_id = ?"
     row = sql.execute(query, (operation,)).fetchone()
-    return None if row is None else _commit(row, replayed=True)
+    if row is not None:
+        return _commit(row, replayed=True)
+    row = sql.execute("SELECT seq FROM operation WHERE id = ?", (operation,)).fetchone()
+    if row is not None:
+        raise Conflict(f"operation {operation!r} was done as commit {row[0]}, which has been expired since")
+    return None

@@ -8,15 +8,20 @@ import sqlite3
 from lake.clock import now
 from lake.journal.values import Lease
 
-__all__ = ["acquire", "expired", "listed", "live", "release", "renew"]
+__all__ = ["acquire", "expired", "hold", "listed", "live", "release", "renew"]
 
 _NANOSECONDS = 1_000_000_000
 
 
 def acquire(sql: sqlite3.Connection, owner: str, kind: str, seconds: float) -> str:
     lease = secrets.token_hex(16)
-    sql.execute("INSERT INTO lease VALUES(?, ?, ?, ?)", (lease, owner, kind, _after(seconds)))
+    hold(sql, lease, owner, kind, seconds)
     return lease
+
+
+def hold(sql: sqlite3.Connection, lease: str, owner: str, kind: str, seconds: float) -> None:
+    """A lease of that very name."""
+    sql.execute("INSERT INTO lease VALUES(?, ?, ?, ?)", (lease, owner, kind, _after(seconds)))
 
 
 def renew(sql: sqlite3.Connection, lease: str, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from lake.clock import now
 from lake.digest import Digest
-from lake.errors import Conflict, InvalidInput, NotFound
+from lake.errors import Collected, InvalidInput, NotFound
 from lake.journal import claims, events
 from lake.journal.values import Artifact, Damage, ObjectRecord
 from lake.stores.base import Location
@@ -173,7 +173,7 @@ def paths_of(sql: sqlite3.Connection, digest: Digest) -> list[tuple[str, str, in
 
 
 def add_artifacts(sql: sqlite3.Connection, new: Iterable[Artifact]) -> None:
-    """Raises `Conflict` when an artifact is of, or kept in, no live object; `Collected` when that is in the trash."""
+    """Raises `Collected` when an artifact is of, or kept in, an object that is not live."""
     items = list(new)
     named = {digest for item in items for digest in (item.object, item.target) if digest is not None}
     known = live(sql, named)
@@ -181,7 +181,8 @@ def add_artifacts(sql: sqlite3.Connection, new: Iterable[Artifact]) -> None:
     for item in items:
         for digest in (item.object, item.target):
             if digest is not None and digest not in known:
-                raise Conflict(f"artifact {item.kind}: {digest} is not a live object: store it again, then retry")
+                message = f"artifact {item.kind}: {digest} is not a live object: store it again, then retry"
+                raise Collected(message, [digest])
         target = None if item.target is None else known[item.target].id
         sql.execute(
             "INSERT OR REPLACE INTO artifact(object, kind, code, inputs, target, body, digest)"

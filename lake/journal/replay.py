@@ -14,12 +14,12 @@ from blake3 import blake3
 
 from lake.digest import Digest
 from lake.errors import StorageError, UnsupportedVersion
-from lake.journal import branches, events, expiry, objects, quotas
+from lake.journal import branches, claims, events, expiry, objects, quotas
 from lake.journal.edits import State, commit_id
 from lake.journal.values import Json, Kind, Quota
 from lake.stores.base import Location
 
-__all__ = ["KINDS", "forget_claims", "relocate", "replay"]
+__all__ = ["KINDS", "claim_trash", "forget_claims", "relocate", "replay"]
 
 _PAGE = 10_000
 _BATCH = 500
@@ -187,9 +187,7 @@ def _erase(sql: sqlite3.Connection, body: Mapping[str, Any]) -> None:
 
 
 def _expire(sql: sqlite3.Connection, body: Mapping[str, Any]) -> None:
-    for first, last in body["commits"]:
-        sql.execute("DELETE FROM commits WHERE seq BETWEEN ? AND ?", (first, last))
-        sql.execute("DELETE FROM commit_parent WHERE seq BETWEEN ? AND ?", (first, last))
+    expiry.remove_commits(sql, body["commits"])
 
 
 def _drop_branch(sql: sqlite3.Connection, body: Mapping[str, Any]) -> None:
@@ -246,3 +244,10 @@ def forget_claims(sql: sqlite3.Connection) -> None:
     sql.execute("DELETE FROM sqlite_sequence WHERE name = 'claim'")
     sql.execute("INSERT INTO sqlite_sequence(name, seq) VALUES('claim', ?)", (first,))
     sql.execute("UPDATE purge SET claim = ?", (first,))
+
+
+def claim_trash(sql: sqlite3.Connection, files: Iterable[tuple[str, int]], deadline: int) -> None:
+    """Let gc know again of files that lie in the trash: handle and size of each. Those of live objects are left out."""
+    for handle, size in files:
+        if claims.unnamed(sql, [handle]):
+            sql.execute("INSERT INTO claim(handle, size, moved, deadline) VALUES(?, ?, 1, ?)", (handle, size, deadline))

@@ -191,6 +191,13 @@ CREATE TABLE expiry(
   commits  INTEGER NOT NULL
 );
 
+-- Operations whose commits were let go of lately: none of them is done a second time.
+CREATE TABLE operation(
+  id      TEXT PRIMARY KEY,
+  seq     INTEGER NOT NULL,
+  expired INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- Small packs of many objects are looked up by their name.
 CREATE INDEX object_dead ON object(trashed) WHERE state = 'trash';
 CREATE INDEX object_pack ON object(handle) WHERE handle >= 'packs/' AND handle < 'packs0';
@@ -208,6 +215,7 @@ CREATE INDEX scrub_run_copy ON scrub_run(started);
 CREATE INDEX claim_copy ON claim(handle, size, moved, deadline);
 CREATE INDEX purge_copy ON purge(claim);
 CREATE INDEX expiry_copy ON expiry(happened, commits);
+CREATE INDEX operation_copy ON operation(seq, expired);
 CREATE INDEX quota_copy ON quota(soft, hard);
 CREATE INDEX usage_copy ON usage(bytes);
 CREATE INDEX object_change_copy ON object_change(object);

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from lake.crashpoints import crash_point
-from lake.errors import LakeError, StaleJournal
+from lake.errors import LakeError, StaleJournal, UnsupportedVersion
 from lake.journal import events
+from lake.journal.agreement import Agreement
 from lake.journal.feed import identity
 from lake.journal.lockfile import LockFile
 from lake.journal.logbook import Logbook, Record, Tip
@@ -80,25 +82,38 @@ class Seal:
         found: list[str] = []
         try:
             self.state(sql)
-            for record in self.book.records():
-                if "kind" not in record:
-                    continue
-                row = sql.execute("SELECT kind, seq, body FROM event WHERE id = ?", (record["event"],)).fetchone()
-                if row != _row(record):
-                    found.append(f"event {record['event']} of the journal is not what its log says")
+            sql.execute("BEGIN")
+            try:
+                found += self._disagreements(sql)
+            finally:
+                sql.execute("ROLLBACK")
         except LakeError as error:
             found.append(str(error))
         return found
+
+    def _disagreements(self, sql: sqlite3.Connection) -> Iterator[str]:
+        newest = events.newest(sql)
+        agreement = Agreement(sql)
+        for record in self.book.records():
+            if record["event"] > newest:
+                break  # written since
+            agreement.take(record)
+            if "kind" in record:
+                row = sql.execute("SELECT kind, seq, body FROM event WHERE id = ?", (record["event"],)).fetchone()
+                if row != _row(record):
+                    yield f"event {record['event']} of the journal is not what its log says"
+        yield from agreement.problems()
 
     def open(self, sql: sqlite3.Connection) -> None:
         """`state`, of a journal that is about to be used. A damaged log is no reason not to read: it is told of.
 
         Raises:
             StaleJournal: see `state`.
+            UnsupportedVersion: newer software has written the log.
         """
         try:
             self._sealed = self.state(sql).sealed
-        except StaleJournal:
+        except (StaleJournal, UnsupportedVersion):
             raise
         except LakeError as error:
             self._warn(error)
@@ -108,6 +123,7 @@ class Seal:
 
         Raises:
             StaleJournal: see `state`; the journal was replaced while it was in use.
+            UnsupportedVersion: newer software has written the log meanwhile.
         """
         if newest <= self._sealed:
             return
@@ -115,7 +131,7 @@ class Seal:
         try:
             with self._lock:
                 self._sealed = self._write(sql)
-        except StaleJournal:
+        except (StaleJournal, UnsupportedVersion):
             raise
         except (LakeError, OSError) as error:
             self._warn(error)

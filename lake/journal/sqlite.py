@@ -126,38 +126,36 @@ class SqliteJournal(SqliteCare):
         # What a view sees never changes, so the steps of a look-up need no transaction around them.
         with self._database.direct() as sql:
             found = entries.lookup(sql, view, path)
-            if found is None:
-                expiry.check_there(sql, view)
+            # Behind it: commits go before what they see does.
+            expiry.check_there(sql, view)
             return found
 
     def is_directory(self, view: View, path: str) -> bool:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return entries.is_directory(sql, view, path)
 
     def children(self, view: View, directory: str) -> list[Entry]:
-        with self._database.reading() as sql:
-            expiry.check_there(sql, view)
+        with self._seeing(view) as sql:
             return entries.children(sql, view, directory)
 
     def walk(self, view: View, directory: str) -> list[Entry]:
-        with self._database.reading() as sql:
-            expiry.check_there(sql, view)
+        with self._seeing(view) as sql:
             return entries.walk(sql, view, directory)
 
     def history(self, view: View, path: str) -> list[tuple[Commit, Entry | None]]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return history.history(sql, view, path)
 
     def log(self, view: View, limit: int | None = None, path: str | None = None) -> list[Commit]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return history.log(sql, view, limit, path)
 
     def diff(self, old: View, new: View, prefix: str = "") -> list[Difference]:
-        with self._database.reading() as sql:
+        with self._seeing(old, new) as sql:
             return entries.diff(sql, old, new, prefix)
 
     def near(self, view: View, path: str, limit: int = 3) -> list[str]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return entries.near(sql, view, path, limit)
 
     # -- writing ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ class SqliteCare:
     _database: Database
     _timeout: float
 
+    @contextmanager
+    def _seeing(self, *views: View) -> Iterator[sqlite3.Connection]:
+        """A read transaction in which the commits of the views are there, hence all that they see."""
+        with self._database.reading() as sql:
+            for view in views:
+                expiry.check_there(sql, view)
+            yield sql
+
     # -- checks -------------------------------------------------------------------------------------------------
     def objects_in(self, handle: str) -> list[ObjectRecord]:
         with self._database.reading() as sql:
@@ -95,11 +104,11 @@ class SqliteCare:
             return feed.tip(sql)
 
     def feed_files(self, view: View, after: str, limit: int) -> tuple[list[tuple[Any, ...]], str | None]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return feed.files(sql, view, after, limit)
 
     def feed_changed_files(self, old: View, new: View) -> list[tuple[str, tuple[Any, ...] | None]]:
-        with self._database.reading() as sql:
+        with self._seeing(old, new) as sql:
             return feed.changed_files(sql, old, new)
 
     def feed_objects(self, since: Mark, until: Mark, after: int, limit: int) -> list[tuple[Any, ...]]:
@@ -119,7 +128,7 @@ class SqliteCare:
             return feed.other_artifacts(sql, prefix, after, newest, limit)
 
     def feed_directories(self, view: View) -> list[tuple[Any, ...]]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return feed.directories(sql, view)
 
     # -- gc -----------------------------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ class SqliteCare:
 
     # -- space --------------------------------------------------------------------------------------------------
     def shares(self, view: View, directory: str, by: str, *, history: bool = False) -> tuple[list[Share], Share]:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return usage.shares(sql, view, directory, by, history=history)
 
     def quotas(self) -> list[Quota]:
@@ -205,7 +214,7 @@ class SqliteCare:
             quotas.forget(sql, prefix)
 
     def used(self, prefix: str, view: View) -> int:
-        with self._database.reading() as sql:
+        with self._seeing(view) as sql:
             return quotas.used(sql, prefix, view)
 
     def check_quotas(self, view: View, sizes: Mapping[str, int]) -> None:
@@ -213,9 +222,9 @@ class SqliteCare:
             quotas.check(sql, view, sizes)
 
     # -- expiry -------------------------------------------------------------------------------------------------
-    def histories(self) -> list[Kept]:
+    def histories(self, alone: str | None = None) -> list[Kept]:
         with self._database.reading() as sql:
-            return expiry.histories(sql)
+            return expiry.histories(sql, alone)
 
     def expire(self, seqs: Sequence[int]) -> list[int]:
         with self._database.writing() as sql:

@@ -8,7 +8,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -261,9 +261,11 @@ class LocalStore:
             raise StorageError(f"cannot look at {path}: {error.strerror}") from error
         return StoredFile(handle, status.st_size, status.st_ino)
 
-    def mend(self, handle: str, pieces: Iterable[bytes], staging: Path) -> bool:
+    def mend(
+        self, handle: str, pieces: Iterable[bytes], staging: Path, in_part: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Write a damaged or missing file anew; see `lake.stores.mending.mend`."""
-        done = mend(self._root, checked_handle(handle), pieces, os.fspath(staging), self._system)
+        done = mend(self._root, checked_handle(handle), pieces, os.fspath(staging), self._system, in_part)
         if done:
             self._open_file.cache_clear()
         return done

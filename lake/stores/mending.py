@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from blake3 import blake3
 
@@ -17,7 +17,14 @@ from lake.stores.modes import make_folders
 __all__ = ["mend"]
 
 
-def mend(root: str, handle: str, pieces: Iterable[bytes], staging: str, system: System) -> bool:
+def mend(
+    root: str,
+    handle: str,
+    pieces: Iterable[bytes],
+    staging: str,
+    system: System,
+    in_part: Callable[[], bool] = lambda: False,
+) -> bool:
     """Write a stored file anew; readers see the old file or the new one, never a mix.
 
     The old one gets a second name under ``quarantine/`` first: nothing is deleted.
@@ -28,9 +35,10 @@ def mend(root: str, handle: str, pieces: Iterable[bytes], staging: str, system: 
         pieces: all of its bytes, in order.
         staging: a folder on the same disk.
         system: what is written through.
+        in_part: asked once all pieces are written: whether it is known that some of them are still damaged.
 
     Returns:
-        False when the pieces are not what the file's name says; then nothing has changed.
+        False when the pieces, without such damage, are not what the file's name says; then nothing has changed.
 
     Raises:
         StorageError: the disk failed; the old file is as it was, or the new one is in its place.
@@ -38,7 +46,7 @@ def mend(root: str, handle: str, pieces: Iterable[bytes], staging: str, system: 
     fresh = f"{staging}/mend-{secrets.token_hex(8)}"
     try:
         try:
-            if _write(fresh, pieces, system) != os.path.basename(handle):
+            if _write(fresh, pieces, system) != os.path.basename(handle) and not in_part():
                 return False
             _replace(root, handle, fresh, system)
         finally:

@@ -71,6 +71,10 @@ class TrashFolder:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._target(handle))
 
+    def in_place(self, handle: str) -> bool:
+        """Whether a file is in its place, be it in the trash or not."""
+        return os.path.lexists(self._place(handle))
+
     def size(self, handle: str) -> int | None:
         """Bytes of a file in the trash; None where it is not there."""
         with self._errors("look into the trash"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lake.errors import NotFound, QuotaExceeded
+from lake.errors import Conflict, NotFound, QuotaExceeded
 from lake.journal.base import Journal
 from lake.journal.values import Put, Quota, Remove, Share
 from lake.testing.journal_suite import JournalSuite, names, object_record, put
@@ -67,3 +67,28 @@ class SpaceConformance(JournalSuite):
         with pytest.raises(NotFound, match="expired"):
             journal.resolve("3")
         assert put(journal, "f", "5").seq == 5
+
+    def test_what_is_expired_is_not_read_in_part_nor_done_again(self, journal: Journal) -> None:
+        put(journal, "f", "1")
+        journal.commit("main", [Remove("f")], op_id="op")
+        held = self.head(journal)
+        put(journal, "g", "3")
+        assert journal.expire([2]) == [2]
+        with pytest.raises(NotFound, match="expired"):
+            journal.lookup(held, "f")
+        with pytest.raises(NotFound, match="expired"):
+            journal.walk(held, "")
+        with pytest.raises(Conflict, match="expired"):
+            journal.commit("main", [Remove("g")], op_id="op")
+
+    def test_deleted_branches_hold_where_they_begin(self, journal: Journal) -> None:
+        """As long as they have commits: unless they are to go, too."""
+        put(journal, "f", "1")
+        journal.create_branch("exp", "main")
+        put(journal, "g", "2", branch="exp")
+        journal.delete_branch("exp")
+        put(journal, "f", "3")
+        held = {alone: journal.histories(alone)[0].held.keys() for alone in (None, "main")}
+        assert held == {None: {3}, "main": {1, 3}}
+        assert journal.expire([1]) == []
+        assert journal.expire([1, 2]) == [1, 2]

@@ -26,6 +26,8 @@ from tests.benchmarks.measuring import (
 
 __all__ = ["main"]
 
+_PIECE = 1 << 20
+
 
 def main(argv: Sequence[str] | None = None) -> list[Figure]:
     parser = arguments_of(__doc__ or "", turns=4)
@@ -38,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> list[Figure]:
         run(lake_command(root, "init"))
         for number in range(arguments.files):
             source = folder / f"{number}.bin"
-            source.write_bytes(random.Random(number).randbytes(arguments.size))
+            with source.open("wb") as file:
+                for start in range(0, arguments.size, _PIECE):
+                    file.write(random.Random(f"{number} {start}").randbytes(min(_PIECE, arguments.size - start)))
             run(lake_command(root, "put", "--move", source, "d/"))
         stored = sorted(root.glob("objects/*/*"))
         total = sum(file.stat().st_size for file in stored)

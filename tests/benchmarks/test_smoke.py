@@ -55,6 +55,7 @@ def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("fsck", ["--turns", "1", "--files", "2", "--size", "100000", "--b3sum", "sha256sum"]),
         ("import_time", ["--turns", "1"]),
         ("gc", ["--turns", "1", "--objects", "500"]),
+        ("space", ["--turns", "1", "--files", "200", "--changes", "100", "--commits", "5"]),
         ("memory", ["--bam", "BAM", "--files", "10", "--also", "BAM", "two"]),
     ],
 )

@@ -55,4 +55,4 @@ def test_catalog_status_publish_rebuild(run: Run, root: Path, files: Path) -> No
     assert run("catalog").works().text.startswith("generation 2: commit 2, ")
     assert run("find", "a.txt", "--json").json == []
     (root / "journal.db").rename(root / "journal.away")
-    assert "restore it from a copy of the lake" in run("sql", "SELECT 1").fails()
+    assert "has no journal.db: its log is there" in run("sql", "SELECT 1").fails()

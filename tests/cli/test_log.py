@@ -12,7 +12,7 @@ from tests.lake.samples import object_file
 def test_a_lost_journal(run: Run, root: Path, files: Path) -> None:
     run("put", files, "x").works()
     (root / "journal.db").unlink()
-    assert "`lake doctor --rebuild-journal` makes it again" in run("ls").fails()
+    assert "'lake doctor --rebuild-journal' makes it again" in run("ls").fails()
     done = run("doctor", "--rebuild-journal").works()
     assert done.text == "journal.db is made again: 1 commits, 5 objects; tokens have to be made anew\n"
     assert (
@@ -37,5 +37,5 @@ def test_there_is_no_log(run: Run, root: Path) -> None:
     for segment in (root / "log").iterdir():
         segment.unlink()
     (root / "journal.db").unlink()
-    assert "restore it from a copy of the lake" in run("ls").fails()
+    assert "restore the lake from a backup" in run("ls").fails()
     assert "has no log to make the journal from" in run("doctor", "--rebuild-journal").fails()

@@ -288,6 +288,14 @@ def test_a_proxy_is_told_the_file_once_it_is_checked(lk: Lake, noise: str, clien
     assert http.head(url).headers["content-length"] == str(SIZE)
 
 
+def test_nothing_is_sent_from_where_it_lies_no_more(lk: Lake, noise: str, client: Client) -> None:
+    http = client(lk, sendfile="X-Accel-Redirect", sendfile_prefix="/lake-files/")
+    url = f"/objects/{noise}"
+    assert http.get(url).content == NOISE
+    (lk.root / "objects" / noise[:2] / noise).rename(lk.root / "elsewhere")
+    assert "x-accel-redirect" not in http.get(url).headers
+
+
 def test_packed_objects_are_no_files_to_send(lk: Lake, tmp_path: Path, client: Client) -> None:
     digest = packed(lk, tmp_path)
     http = client(lk, sendfile="X-Accel-Redirect", sendfile_prefix="/lake-files")

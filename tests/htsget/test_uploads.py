@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lake.errors import LakeError, StorageError
+from lake.errors import Collected, LakeError, StorageError
 from lake.grants import Grant, Verb
 from lake.htsget.errors import Problem
 from lake.htsget.uploads import Inlet, expected_digests, named_attributes
@@ -51,6 +51,39 @@ def test_put_and_replace(lk: Lake, client: Client) -> None:
     assert (second.status_code, second.json()["new"], second.json()["commit"]) == (200, False, 2)
     assert branch_files(lk) == {"in/a b.txt": b"two"}
     assert staged(lk) == []
+
+
+def test_a_request_whose_answer_was_lost(lk: Lake, client: Client) -> None:
+    http = client(lk)
+    new = {"if-none-match": "*", "idempotency-key": "k1"}
+    first = http.put("/files/a.txt", content=b"one", headers=new)
+    again = http.put("/files/a.txt", content=b"one", headers=new)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["commit"] == first.json()["commit"] == 1
+    replaced = {"if-match": first.headers["etag"], "idempotency-key": "k2"}
+    for _ in range(2):
+        assert http.put("/files/a.txt", content=b"two", headers=replaced).json()["commit"] == 2
+    # What came after it stays.
+    http.put("/files/a.txt", content=b"three")
+    assert http.put("/files/a.txt", content=b"two", headers=replaced).json()["commit"] == 2
+    assert branch_files(lk) == {"a.txt": b"three"}
+    assert http.put("/files/a.txt", content=b"other", headers=replaced).status_code == 422
+    assert http.put("/files/a.txt", content=b"x", headers={**replaced, "idempotency-key": "k3"}).status_code == 412
+    assert http.put("/files/b.txt", content=b"x", headers=new).json()["commit"] == 4
+    assert http.put("/files/b.txt", content=b"x", headers={"idempotency-key": "k" * 256}).status_code == 400
+    assert staged(lk) == []
+
+
+def test_what_gc_took_meanwhile_is_asked_for_again(lk: Lake, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise Collected.of(["0" * 64])
+
+    http = client(lk)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "put_jobs", late)
+        told = http.put("/files/a.txt", content=b"one", headers={"if-none-match": "*"})
+    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+    assert http.put("/files/a.txt", content=b"one", headers={"if-none-match": "*"}).status_code == 201
 
 
 def test_a_full_disk(lk: Lake, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,4 +188,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestJournalMachine.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)

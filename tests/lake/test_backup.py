@@ -112,7 +112,7 @@ def test_a_backup_is_a_lake_that_can_be_read(filled: Lake, target: Path) -> None
         assert copy.sql("SELECT count(*) FROM files").fetchall() == [(65,)]
         with pytest.raises(ReadOnly, match="is a backup: 'lake restore-lake"):
             copy.put(target / "lake.toml", "x")
-        with pytest.raises(ReadOnly):
+        with pytest.raises(ReadOnly, match="is a backup: 'lake restore-lake"):
             copy.tag("v2")
     assert {name for name in os.listdir(target) if name.startswith("journal")} == {"journal.db"}
     assert target.stat().st_mode & 0o777 == 0o700
@@ -327,7 +327,7 @@ def test_a_full_or_failing_disk(filled: Lake, target: Path, fault: str) -> None:
 def test_too_little_room_is_noticed_first(filled: Lake, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(filled.root)._replace(free=(16 << 20) + 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(StorageError, match="bytes free"):
+    with pytest.raises(StorageError, match=r"16,778,216 bytes free, 17,\d{3},\d{3} are needed"):
         filled.backup(target)
 
 
@@ -512,12 +512,76 @@ def test_restoring_what_is_damaged(filled: Lake, target: Path, tmp_path: Path) -
         assert not lk.fsck().ok
 
 
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_a_backup_without_its_journal_still_saves_a_lake_that_is_gone(
+    filled: Lake, target: Path, tmp_path: Path, harm: str
+) -> None:
+    filled.backup(target)
+    wanted = everything(filled.root)
+    with pytest.raises(ReadOnly, match="its journal opens: nothing to make again"):
+        Lake.rebuild_journal(target)
+    assert sound(target)
+    filled.close()
+    shutil.rmtree(filled.root)
+    if harm == "gone":
+        (target / "journal.db").unlink()
+    else:
+        os.truncate(target / "journal.db", 3000)
+    for act in (lambda: verify_backup(target, Silent()), lambda: restore_lake(target, tmp_path / "again", Silent())):
+        with pytest.raises(StorageError, match=r"doctor --rebuild-journal"):
+            act()
+    Lake.rebuild_journal(target)
+    assert restore_lake(target, tmp_path / "again", Silent()).ok
+    assert everything(tmp_path / "again") == wanted
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_a_lake_restored_from_an_old_backup_does_not_replace_a_newer_one(
+    filled: Lake, target: Path, tmp_path: Path, later: int
+) -> None:
+    filled.backup(tmp_path / "old")
+    with filled.open("d/new", "wb") as file:
+        file.write(b"new")
+    filled.backup(target)
+    restore_lake(tmp_path / "old", tmp_path / "again", Silent())
+    with Lake.open_at(tmp_path / "again") as lk:
+        for number in range(later):
+            with lk.open(f"d/other{number}", "wb") as file:
+                file.write(b"other")
+        with pytest.raises(InvalidInput, match="would lose it: name another directory"):
+            lk.backup(target)
+        assert lk.backup(tmp_path / "old").ok
+    assert sound(target)
+    assert everything(target) == everything(filled.root)
+
+
 def test_where_no_lake_can_be_restored(filled: Lake, target: Path, tmp_path: Path) -> None:
     filled.backup(target)
     with pytest.raises(AlreadyExists, match="not empty"):
         restore_lake(target, filled.root, Silent())
     with pytest.raises(InvalidInput, match="inside the backup"):
         restore_lake(target, target / "again", Silent())
+
+
+def test_a_restore_that_fails_leaves_nothing_and_can_be_repeated(filled: Lake, target: Path, tmp_path: Path) -> None:
+    filled.backup(target)
+    with pytest.raises(StorageError, match="no space left"):
+        restore_lake(target, tmp_path / "again", Silent(), FaultySystem(full_after=10_000))
+    assert os.listdir(tmp_path / "again") == []
+    assert restore_lake(target, tmp_path / "again", Silent()).ok
+
+
+def test_of_two_restores_to_one_place_the_second_leaves_the_first_alone(
+    filled: Lake, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.backup(target)
+    root = tmp_path / "again"
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(os.listdir(path) if path != root else ()))
+    root.mkdir()
+    (root / "staging").mkdir()
+    with pytest.raises(AlreadyExists, match="not empty"):
+        restore_lake(target, root, Silent())
+    assert os.listdir(root) == ["staging"]
 
 
 # -- network filesystems --------------------------------------------------------------------------------------------

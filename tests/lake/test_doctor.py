@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -84,6 +85,33 @@ def test_a_lake_that_does_not_open(filled: Lake, told: dict[str, Check]) -> None
     check = checks_of(filled.root)["lake"]
     assert check.state is State.FAIL
     assert "journal.db" in check.found
+    assert "restore the lake from a backup" in check.found
+    (filled.root / "lake.toml").unlink()
+    check = checks_of(filled.root)["lake"]
+    assert check.state is State.FAIL
+    assert "has no lake.toml" in check.found
+
+
+def test_a_full_disk_is_one_finding_and_no_bad_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    failed = [check for check in disk_checks(tmp_path) if check.state is State.FAIL]
+    assert [(check.name, check.advice) for check in failed] == [("writing", "free some, then run the doctor again")]
+
+
+@pytest.mark.parametrize("size", [0, 50, 5000])
+def test_a_damaged_journal_is_made_again_where_its_log_is_whole(
+    filled: Lake, told: dict[str, Check], size: int
+) -> None:
+    filled.close()
+    os.truncate(filled.root / "journal.db", size)
+    check = checks_of(filled.root)["lake"]
+    assert check.state is State.FAIL
+    assert "'lake doctor --rebuild-journal' makes it again" in check.found
+    Lake.rebuild_journal(filled.root)
+    assert checks_of(filled.root)["lake"].state is State.OK
 
 
 def test_a_journal_that_is_older_than_its_log(filled: Lake, told: dict[str, Check], tmp_path: Path) -> None:

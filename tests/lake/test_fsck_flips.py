@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,7 @@ from lake.errors import LakeError
 from lake.htsget.signing import load_secret
 from lake.journal.values import Token
 from lake.lake import Lake
+from lake.retention import Policy
 from lake.stores.places import plain_handle
 from tests.lake.samples import NOISE, make_tree
 
@@ -27,24 +31,45 @@ _UNSEEN = ("sqlite_sequence",)
 def whole(tmp_path_factory: pytest.TempPathFactory, bams: Path) -> Path:
     """A closed lake with something in every kind of file."""
     folder = tmp_path_factory.mktemp("flips")
+    with pytest.MonkeyPatch.context() as patch:
+        _fix_time_and_chance(patch)
+        _make(folder, bams / "a.bam")
+    return folder / "lake"
+
+
+def _fix_time_and_chance(patch: pytest.MonkeyPatch) -> None:
+    """The same flips are to hit the same rows in every run."""
+    source, ticks = random.Random(5), itertools.count(1_700_000_000_000_000_000, 1_000_000)
+    patch.setattr("lake.clock.time", SimpleNamespace(time_ns=lambda: next(ticks)))
+    patch.setattr("lake.gc._SKEW", 1 << 70)
+    patch.setattr("secrets.token_hex", lambda size=16: source.randbytes(size).hex())
+
+
+def _make(folder: Path, bam: Path) -> None:
+    make_tree(folder / "tree", {f"{number}.txt": f"content {number}" for number in range(80)})
+    make_tree(folder / "gone", {f"{number}.txt": f"not for long {number}" for number in range(80)})
+    (folder / "big").write_bytes(NOISE[: 1 << 20])
+    shutil.copy(bam, folder / "a.bam")
+    for file in folder.rglob("*"):
+        os.utime(file, (1_600_000_000, 1_600_000_000))
     with Lake.init(folder / "lake") as lk:
-        make_tree(folder / "tree", {f"{number}.txt": f"content {number}" for number in range(80)})
         lk.put(f"{folder}/tree/.", "small")
-        (folder / "big").write_bytes(NOISE[: 1 << 20])
         lk.put(folder / "big", "d/", meta={"sample": "s1", "depth": 30})
-        lk.put(bams / "a.bam", "d/")
+        lk.put(folder / "a.bam", "d/")
         lk.branch("exp")
         lk.tag("v1")
+        lk.put(f"{folder}/gone/.", "gone")
         lk.rm("small/3.txt")
         lk.rm("d/big")
+        lk.rm("gone", recursive=True)
         lk.repo.journal.add_token(Token("t1", "reader", b"\1" * 32, '[{"read": "d/"}]', 1, None))
-        lk.catalog.publish(force=True)
+        lk.expire(Policy(last=1))
         load_secret(lk.root)
         left = lk.root / plain_handle(digest_of(b"left by a crash"))
         left.parent.mkdir(exist_ok=True)
         left.write_bytes(b"left by a crash")
         lk.gc(grace=0)
-    return folder / "lake"
+        lk.catalog.publish(force=True)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +147,28 @@ def test_files(copy: Path, pattern: str) -> None:
             assert _found(copy), (file, bit)
             _flip(file, bit)
     assert not _found(copy)
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("entry WHERE path = 'small/5.txt'", "mtime"),
+        ("entry WHERE path = 'small/5.txt'", "attrs"),
+        ("entry WHERE path = 'small/5.txt'", "until"),
+        ("object WHERE state = 'trash' AND handle LIKE 'packs/%' LIMIT 1", "loc_off"),
+    ],
+)
+def test_what_the_log_alone_vouches_for(copy: Path, row: str, column: str) -> None:
+    """Versions of paths that commits of an expired history brought, and places in packs of objects in the trash."""
+    with closing(sqlite3.connect(copy / "journal.db")) as sql:
+        (value,) = sql.execute(f"SELECT {column} FROM {row}").fetchone()
+        other = "{}" if column == "attrs" else -1 if column == "until" else value ^ 4
+        table, _, which = row.partition(" ")
+        key = "(path, branch, seq)" if table == "entry" else "id"
+        limited = f"{key} IN (SELECT {key.strip('()')} FROM {table} {which})"
+        assert sql.execute(f"UPDATE {table} SET {column} = ? WHERE {limited}", (other,)).rowcount
+        sql.commit()
+    assert _found(copy)
 
 
 def test_the_journal(copy: Path, rows: list[str]) -> None:

@@ -128,6 +128,35 @@ def test_the_trash_is_emptied_in_its_time_and_when_told(lk: Lake, monkeypatch: p
     assert_sound(lk)
 
 
+def test_files_that_somebody_removed_from_the_trash(lk: Lake) -> None:
+    gone, there = write(lk, "gone", content(1)), write(lk, "there", content(2))
+    let_go(lk, "gone", "there")
+    assert lk.gc().waiting == 2
+    (lk.root / "trash" / "objects" / gone[:2] / gone).unlink()
+    with pytest.raises(NotFound, match="somebody has removed the file"):
+        lk.untrash([f"b3:{gone}"])
+    lk.untrash()
+    assert [entry.path for entry in lk.ls(LOST_AND_FOUND)] == [f"{LOST_AND_FOUND}/{there}"]
+    assert lk.gc(empty_trash=True).waiting == 0
+    assert_sound(lk)
+
+
+def test_the_only_copy_of_something_live_stays_in_the_trash(lk: Lake) -> None:
+    """As it is when a journal was put back from a copy that is older than what gc has done, together with its log."""
+    digest = write(lk, "a", content(1))
+    place = object_file(lk, "a")
+    copy = lk.root / "trash" / place.relative_to(lk.root)
+    copy.parent.mkdir(parents=True)
+    place.rename(copy)
+    lk.gc(grace=0, trash=0, empty_trash=True)
+    assert copy.is_file()
+    write(lk, "b", content(1))
+    lk.gc(grace=0, trash=0)
+    assert (read(lk, "a"), copy.exists()) == (content(1), False)
+    assert lk.stat("a").digest == digest
+    assert_sound(lk)
+
+
 def test_what_was_derived_goes_and_comes_back_with_its_file(lk: Lake, tmp_path: Path) -> None:
     lk.put(make_bam(tmp_path / "a.bam"))
     (bam,) = lk.repo.journal.known([Digest(lk.stat("a.bam").digest or "")])
@@ -200,6 +229,23 @@ def test_a_backup_keeps_gc_away(lk: Lake) -> None:
     let_go(lk, "a")
     with lk.repo.lease("backup"), pytest.raises(LakeLocked, match="a backup"):
         lk.gc()
+    assert lk.gc().objects == 1
+
+
+def test_a_backup_that_was_killed_keeps_gc_away_for_minutes(
+    lk: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(lk, "a", content(1))
+    child = os.fork()
+    if not child:
+        crashpoints.arm("backup-staged")
+        lk.backup(tmp_path / "backup")
+        os._exit(1)
+    os.waitpid(child, 0)
+    let_go(lk, "a")
+    with pytest.raises(LakeLocked, match="killed minutes ago"):
+        lk.gc()
+    monkeypatch.setenv("REGIONLAKE_CLOCK", "360")
     assert lk.gc().objects == 1
 
 

@@ -16,6 +16,7 @@ import pytest
 import lake
 from lake.digest import digest_of
 from lake.errors import Collected
+from lake.fs import LakeFileSystem
 from lake.lake import Lake
 from lake.retention import Policy
 from tests.lake.test_gc import assert_sound, content, let_go, orphan, read, write
@@ -29,6 +30,8 @@ _MODULES = (
 )
 WRITER_STEPS = ("staged", "probed", "published")
 GC_PAUSES = ("marked", "claimed", "moved", "recorded", "purge-rows")
+_LATE = 0.4
+"""Seconds after which somebody who has not come to a step is taken to wait for the other."""
 _BLOCKED = 0.02
 """Seconds after which somebody who does not go on is taken to wait for the other."""
 
@@ -48,7 +51,7 @@ class Actor:
     def reach(self) -> Actor:
         """Start, and wait until it is at its step, at its end, or waits for somebody."""
         self._thread.start()
-        self._reached.wait(1 if self._step else _BLOCKED)
+        self._reached.wait(_LATE if self._step else _BLOCKED)
         return self
 
     def go_on(self) -> None:
@@ -173,6 +176,44 @@ def test_bytes_that_are_gone_for_good_are_said_to_be(lk: Lake) -> None:
     assert_sound(lk)
 
 
+def test_it_is_no_conflict_with_what_others_have_written(lk: Lake) -> None:
+    """Somebody who makes a new file is told to put again, not that the file is there."""
+    fs = LakeFileSystem(root=lk.root)
+
+    def make() -> None:
+        with fs.open("made", "xb") as file:
+            file.write(content(1))
+
+    writer = Actor(make, "published").reach()
+    lk.gc(grace=0, trash=0)
+    writer.finish()
+    assert isinstance(writer.error, Collected)
+    make()
+    assert read(lk, "made") == content(1)
+
+
+def test_a_copy_of_what_was_deleted_meanwhile(lk: Lake) -> None:
+    write(lk, "old", content(1))
+
+    def copy() -> None:
+        with lk.commit("copy"):
+            lk.cp("old", "new")
+            other = Actor(partial(_delete, lk, "old"), None).reach()
+            other.finish()
+            assert other.error is None
+
+    with pytest.raises(Collected, match="put it again"):
+        copy()
+    assert not lk.exists("new")
+    assert_sound(lk)
+
+
+def _delete(lk: Lake, path: str) -> None:
+    lk.rm(path)
+    lk.expire(Policy(last=1))
+    lk.gc(trash=0)
+
+
 def test_a_long_transaction_keeps_what_it_stored(lk: Lake) -> None:
     with lk.commit("long"):
         write(lk, "a", content(1))
@@ -232,7 +273,7 @@ def test_writers_readers_and_gc_at_once(tmp_path: Path) -> None:
     """Three writers share few contents, while history expires and gc deletes at once."""
     root = tmp_path / "lake"
     lake.init(root).close()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 4
     roles = [("write", 0), ("write", 1), ("write", 2), ("gc", 3), ("read", 4)]
     workers = [
         subprocess.Popen(

@@ -187,7 +187,7 @@ def test_a_journal_that_its_log_knows_better_is_not_used(root: Path, tmp_path: P
 
 def test_no_journal_but_a_log(root: Path) -> None:
     (root / "journal.db").unlink()
-    with pytest.raises(NotALake, match="but its log is there: `lake doctor --rebuild-journal`"):
+    with pytest.raises(NotALake, match="its log is there, 'lake doctor --rebuild-journal' makes it again"):
         SqliteJournal(root / "journal.db")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,22 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule
 
+from lake import crashpoints
 from lake.config import create_config
 from lake.crashpoints import REBUILD_STEPS
-from lake.errors import NotFound, StaleJournal, StorageError
+from lake.digest import Digest
+from lake.errors import LakeLocked, NotFound, StaleJournal, StorageError
+from lake.gc import LOST_AND_FOUND
 from lake.journal.sqlite import SqliteJournal
 from lake.journal.values import Annotate, MakeDirectory, Put, Quota, Remove
 from lake.lake import Lake
 from lake.rebuilding import rebuild_journal
+from lake.retention import Policy
 from lake.stores.durable import System
 from lake.stores.places import plain_handle
 from lake.testing.faults import FaultySystem
 from tests.journal.test_model import JournalMachine
+from tests.lake.test_gc import read, write
 
 TRUTH = {
     "branch": "*",
@@ -39,8 +43,6 @@ TRUTH = {
     "quota": "*",
 }
 """Tables that the log has all of."""
-
-REBUILD = "import sys; from pathlib import Path; from lake.rebuilding import rebuild_journal as r; r(Path(sys.argv[1]))"
 
 
 def truth(path: Path) -> dict[str, list[Any]]:
@@ -194,9 +196,12 @@ def test_history_that_was_let_go(lived: Path) -> None:
 @pytest.mark.parametrize("step", REBUILD_STEPS)
 def test_killed_on_the_way(lived: Path, step: str) -> None:
     before = truth(lived / "journal.db")
-    environment = {**os.environ, "REGIONLAKE_CRASHPOINT": step}
-    done = subprocess.run([sys.executable, "-c", REBUILD, str(lived)], env=environment, check=False)
-    assert done.returncode == -9
+    child = os.fork()
+    if not child:
+        crashpoints.arm(step)
+        rebuild_journal(lived)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     if step != "journal-named":
         rebuild_journal(lived)
     with Lake.open_at(lived) as lk:
@@ -212,6 +217,17 @@ def test_a_writer_that_is_at_work_meanwhile_goes_on_in_the_new_journal(lived: Pa
         assert lk.repo.journal.log_state().behind == 0
     with Lake.open_at(lived) as lk:
         assert len(lk.log()) == 5
+
+
+def test_what_somebody_is_writing_meanwhile_is_kept(lived: Path) -> None:
+    with Lake.open_at(lived) as lk:
+        with lk.open("slow", "wb") as file:
+            file.write(b"one")
+            file.flush()
+            rebuild_journal(lived)
+            with Lake.open_at(lived) as other:
+                write(other, "quick", b"two")
+        assert (read(lk, "slow"), read(lk, "quick")) == (b"one", b"two")
 
 
 class RebuiltMachine(JournalMachine):
@@ -256,3 +272,55 @@ def test_put_is_what_the_log_tells(lived: Path) -> None:
     assert truth(lived / "journal.db") == before
     with Lake.open_at(lived) as lk:
         assert lk.log()[0].id == made.id
+
+
+def collected(root: Path) -> tuple[Digest, bytes]:
+    """Let gc take a file of the lake; its digest and its bytes."""
+    with Lake.open_at(root) as lk:
+        digest = write(lk, "extra", b"extra" * 1000)
+        lk.rm("extra")
+        lk.expire(Policy(last=1))
+        assert lk.gc().waiting == 1
+    return digest, b"extra" * 1000
+
+
+def test_what_is_in_the_trash_stays_there_and_can_come_back(lived: Path) -> None:
+    digest, data = collected(lived)
+    (lived / "journal.db").unlink()
+    rebuild_journal(lived)
+    with Lake.open_at(lived) as lk:
+        assert lk.gc(grace=0).waiting == 1
+        lk.untrash([f"b3:{digest}"])
+        assert read(lk, f"{LOST_AND_FOUND}/{digest}") == data
+        lk.rm(f"{LOST_AND_FOUND}/{digest}")
+        lk.expire(Policy(last=1))
+        assert lk.gc(trash=0).purged == 1
+        assert lk.fsck().ok
+
+
+def test_what_gc_took_after_the_last_event_of_the_log_is_back(lived: Path) -> None:
+    data = b"extra" * 1000
+    with Lake.open_at(lived) as lk:
+        write(lk, "extra", data)
+    kept = {path.name: path.read_bytes() for path in (lived / "log").iterdir()}
+    with Lake.open_at(lived) as lk:
+        lk.rm("extra")
+        lk.expire(Policy(last=1))
+        assert lk.gc().objects > 0
+    shutil.rmtree(lived / "log")
+    (lived / "log").mkdir()
+    for name, body in kept.items():
+        (lived / "log" / name).write_bytes(body)
+    (lived / "journal.db").unlink()
+    assert rebuild_journal(lived).missing == ()
+    with Lake.open_at(lived) as lk:
+        lk.gc(grace=0, trash=0, empty_trash=True)
+        assert read(lk, "extra") == data
+        assert lk.fsck().ok
+
+
+def test_nobody_moves_files_meanwhile(lived: Path) -> None:
+    with Lake.open_at(lived) as lk, lk.repo.trash.lock, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lake.rebuilding._TIMEOUT", 0.0)
+        with pytest.raises(LakeLocked, match=r"sweep\.lock"):
+            rebuild_journal(lived)

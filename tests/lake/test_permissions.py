@@ -16,6 +16,8 @@ import pytest
 
 import lake
 from lake.config import load_config
+from lake.doctor.examining import examine
+from lake.doctor.report import Check, State
 from lake.errors import InvalidInput, LakeError, ReadOnly, StorageError
 from lake.htsget.signing import load_secret
 from lake.lake import Lake
@@ -170,6 +172,7 @@ def warm(place: Path, files: Path) -> None:
         lk.put(files / "noise", "again")
         with lk.open("again") as file:
             file.read()
+    examine(place / "warm")
 
 
 @pytest.mark.usefixtures("warm")
@@ -249,6 +252,10 @@ def test_w12_who_may_not_write_gets_one_clear_line_and_leaves_nothing(place: Pat
         assert str(root) in str(error)
         assert "\n" not in str(error)
     assert as_user(EVE, OTHERS, read) == len(NOISE)
+    last = as_user(EVE, OTHERS, lambda: examine(private).checks[-1])
+    assert isinstance(last, Check)
+    assert (last.name, last.state) == ("permissions", State.FAIL)
+    assert f"may not look into {private}" in last.found
     assert {root: sorted(modes(root)) for root in (private, readable)} == before
 
 

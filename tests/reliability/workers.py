@@ -156,14 +156,14 @@ def publisher(root: Path, ledgers: Path, name: str, chance: random.Random) -> No
     """Publishes the catalog, and asks it: at any commit it must say what the journal says."""
     with Lake.open_at(root) as lk:
         while True:
-            lk.catalog.publish(force=True)
-            seq = str(lk.repo.journal.tip().seq)
             try:
+                lk.catalog.publish(force=True)
+                seq = str(lk.repo.journal.tip().seq)
                 with lk.catalog.connect(at=seq) as asked:
                     found = dict(asked.sql("SELECT path, digest FROM files").fetchall())
                 wanted = {e.path: str(e.hex) for e in lk.ls("", ref=seq, recursive=True) if e.digest is not None}
                 lk.repo.journal.resolve(seq)
-            except NotFound:
+            except (Conflict, NotFound):
                 continue  # expired meanwhile
             if found != wanted:
                 raise Violation(f"the catalog differs at {seq}: {dict(found.items() ^ wanted.items())}")

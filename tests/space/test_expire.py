@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import lake.expiry
+from lake.catalog.reach import Reach
 from lake.crashpoints import EXPIRE_STEPS
-from lake.errors import InvalidInput, NotFound, ReadOnly
+from lake.errors import Conflict, InvalidInput, NotFound, ReadOnly, StorageError
+from lake.expiry import expire
+from lake.feed import LakeFeed
+from lake.journal import expiry
+from lake.journal.values import View
 from lake.lake import Lake
 from lake.retention import Policy
 
@@ -105,12 +115,109 @@ def test_the_catalog_follows(old: Lake) -> None:
     assert old.sql("SELECT count(*) FROM commits").fetchall() == [(2,)]
 
 
-def test_a_tree_that_was_held_says_so(old: Lake) -> None:
-    held = old.tree("3")
+def test_a_view_that_was_held_says_so(old: Lake) -> None:
+    """Also where an older version, or that of another branch, is left to be seen in its place."""
+    old.tag("before", "2")
+    old.branch("exp", "1")
+    for number in range(3):
+        write(old, "kept", f"other {number}", ref="exp")
+    held = [old.tree("3"), old.tree("exp~1")]
+    write(old, "last", "")
+    head = old.tree("main").view
     old.expire(Policy(last=1))
-    for look in (lambda: held.walk(""), lambda: held.children(""), lambda: held.find("changing")):
-        with pytest.raises(NotFound, match="has been expired meanwhile"):
-            look()
+    journal = old.repo.journal
+    looks: list[Callable[[View], object]] = [
+        lambda view: journal.lookup(view, "changing"),
+        lambda view: journal.lookup(view, "kept"),
+        lambda view: journal.is_directory(view, "x"),
+        lambda view: journal.children(view, ""),
+        lambda view: journal.walk(view, ""),
+        lambda view: journal.history(view, "kept"),
+        lambda view: journal.log(view),
+        lambda view: journal.diff(view, head),
+        lambda view: journal.diff(head, view),
+        lambda view: journal.near(view, "kepd"),
+        lambda view: journal.shares(view, "", "1"),
+        lambda view: journal.used("kept", view),
+        lambda view: journal.feed_files(view, "", 10),
+        lambda view: journal.feed_changed_files(head, view),
+        lambda view: journal.feed_directories(view),
+    ]
+    for tree in held:
+        for look in looks:
+            with pytest.raises(NotFound, match="has been expired meanwhile"):
+                look(tree.view)
+    assert held[0].view.seq == 3
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_session_that_is_made_meanwhile_sees_one_state(
+    old: Lake, monkeypatch: pytest.MonkeyPatch, published: bool
+) -> None:
+    """Another thread commits and thins when the ref is resolved already, and the generation chosen."""
+    old.branch("exp", "3")
+    if published:
+        old.catalog.publish(force=True)
+    tip = LakeFeed.tip
+
+    def commit_and_thin() -> None:
+        old.rm("kept")
+        write(old, "changing", "again")
+        expire(old.repo.journal, Policy(last=1))
+
+    def later(feed: LakeFeed) -> Reach:
+        if sys._getframe(1).f_code.co_name == "load_tail":
+            monkeypatch.setattr(LakeFeed, "tip", tip)
+            other = threading.Thread(target=commit_and_thin)
+            other.start()
+            other.join()
+        return tip(feed)
+
+    monkeypatch.setattr(LakeFeed, "tip", later)
+    with old.catalog.connect(at="exp") as session:
+        assert session.execute('SELECT path, "commit" FROM files ORDER BY path').fetchall() == [
+            ("changing", 3),
+            ("kept", 1),
+        ]
+        assert session.execute("SELECT seq FROM commits ORDER BY seq").fetchall() == [(3,), (11,)]
+
+
+def test_a_generation_that_is_built_meanwhile_is_built_anew(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    old.catalog.publish(force=True)
+    write(old, "more", "")
+    main = LakeFeed.main
+
+    def commit_and_thin() -> None:
+        write(old, "changing", "new")
+        expire(old.repo.journal, Policy(last=1))
+
+    def later(feed: LakeFeed, seq: int) -> View:
+        monkeypatch.setattr(LakeFeed, "main", main)
+        view = main(feed, seq)
+        other = threading.Thread(target=commit_and_thin)
+        other.start()
+        other.join()
+        return view
+
+    monkeypatch.setattr(LakeFeed, "main", later)
+    made = old.catalog.publish(force=True)
+    assert made is not None
+    assert made.journal == LakeFeed(old.repo).identity()
+    with old.catalog.connect() as session:
+        assert session.generation == made
+        assert session.execute("SELECT seq FROM commits").fetchall() == [(11,)]
+        assert session.execute("SELECT count(*) FROM files").fetchall() == [(3,)]
+
+
+def test_a_catalog_that_cannot_be_published_is_no_failure(
+    old: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(old.catalog, "publish", full)
+    assert old.expire(Policy(last=1)).expired == 8
+    assert "the catalog was not published: no space left" in caplog.text
 
 
 def test_reading_only(old: Lake) -> None:
@@ -155,3 +262,79 @@ def test_writers_go_on_meanwhile(old: Lake, tmp_path: Path) -> None:
     old.expire(Policy(last=1))
     assert [commit.seq for commit in old.log()] == [49]
     assert read(old, "changing") == "w39"
+
+
+def test_what_is_committed_while_versions_go_stays(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = expiry.unseen
+
+    def commit() -> None:
+        write(old, "late", "new")
+        write(old, "changing", "new")
+        old.branch("exp", "main")
+        write(old, "on a branch", "new", ref="exp")
+
+    def after_a_commit(sql: sqlite3.Connection, *arguments: Any) -> Any:
+        monkeypatch.setattr(expiry, "unseen", unseen)
+        sql.execute("COMMIT")
+        other = threading.Thread(target=commit)
+        other.start()
+        other.join()
+        sql.execute("BEGIN")
+        return unseen(sql, *arguments)
+
+    monkeypatch.setattr(expiry, "unseen", after_a_commit)
+    assert old.expire(Policy(last=1)).versions == 7
+    assert [read(old, path) for path in ("late", "changing", "@exp/on a branch")] == ["new"] * 3
+
+
+def test_a_deleted_branch_that_is_not_thinned_keeps_its_start(old: Lake) -> None:
+    old.branch("exp", "4")
+    write(old, "e", "1", ref="exp")
+    old.branch("child", "exp")
+    write(old, "c", "1", ref="child")
+    write(old, "changing", "last")
+    old.delete_branch("exp")
+    old.delete_branch("child")
+    old.expire(Policy(last=1), branch="main")
+    assert [read(old, f"@11/{path}") for path in ("c", "e", "changing", "kept")] == ["1", "1", "4", "always"]
+    assert [commit.seq for commit in old.log()] == [12, 4]
+    assert old.expire(Policy(last=1)).dropped == ("child", "exp")
+    assert [commit.seq for commit in old.log()] == [12]
+
+
+def test_a_tag_on_a_deleted_branch_holds_where_it_begins(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody names a commit of it when others have gone already."""
+    old.branch("exp", "4")
+    for number in range(4):
+        write(old, "e", str(number), ref="exp")
+    write(old, "changing", "last")
+    old.delete_branch("exp")
+    monkeypatch.setattr(lake.expiry, "_BATCH", 2)
+    let_go = old.repo.journal.expire
+
+    def tagged_before(seqs: Sequence[int]) -> list[int]:
+        monkeypatch.undo()
+        gone = let_go(seqs)
+        old.tag("kept", "11")
+        return gone
+
+    monkeypatch.setattr(old.repo.journal, "expire", tagged_before)
+    old.expire(Policy(last=1))
+    assert [read(old, f"@kept/{path}") for path in ("e", "changing", "kept")] == ["1", "4", "always"]
+
+
+def test_an_operation_is_not_done_again_when_its_commit_was_expired(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with old.commit("first", op_id="night 1"):
+        old.rm("kept")
+    write(old, "kept", "again")
+    old.expire(Policy(last=1))
+    said = pytest.raises(Conflict, match="'night 1' was done as commit 10, which has been expired")
+    with said, old.commit("first", op_id="night 1"):
+        old.rm("kept")
+    assert read(old, "kept") == "again"
+    monkeypatch.setenv("REGIONLAKE_CLOCK", str(31 * 86_400))
+    write(old, "later", "")
+    old.expire(Policy(last=1))
+    with old.commit("a month later", op_id="night 1"):
+        old.rm("kept")
+    assert not old.exists("kept")

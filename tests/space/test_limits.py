@@ -11,6 +11,7 @@ from lake.chunks import ChunkMap, ChunkWatcher, cutter_for
 from lake.errors import InvalidPath
 from lake.lake import Lake
 from lake.paths import MAX_NAME_BYTES, MAX_PATH_BYTES
+from lake.retention import Policy
 
 GIB = 1 << 30
 TIB = 1 << 40
@@ -55,6 +56,9 @@ def test_a_sparse_file_of_two_gibibytes(lk: Lake, tmp_path: Path) -> None:
         assert file.read() == b"last"
     assert lk.stat("sparse").size == size
     lk.rm("sparse")
+    # The check behind every test would read it all once more.
+    lk.expire(Policy(last=1))
+    assert lk.gc(trash=0).freed == size
 
 
 def test_paths(lk: Lake) -> None:
