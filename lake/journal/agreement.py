@@ -7,6 +7,7 @@ paths whose commit history has let go of, and objects in the trash that lie in p
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +45,9 @@ class Agreement:
     def __init__(self, sql: sqlite3.Connection) -> None:
         """``sql`` stays in one read transaction for as long as this is in use."""
         self._sql = sql
-        self._versions = self._ends = self._last = 0
+        self._versions = self._last = 0
+        self._ends: Counter[int] = Counter()
+        """Versions that end where the log has a later one of their path, by the commit of that one."""
         self._dead: dict[str, list[Any]] = {digest: place for digest, *place in sql.execute(_DEAD)}
         self._told: dict[str, list[Any]] = {}
         """Where the log has them."""
@@ -57,12 +60,12 @@ class Agreement:
         self._last = record["event"]
         for _, digest, _, _, *place in record.get("objects", ()):
             self._place(digest, place[:3])
-        body = record.get("body")
+        body = record.get("body") or {}
         if record.get("kind") in ("relocate", "revive"):
-            for digest, place in record["body"].items():
+            for digest, place in body.items():
                 self._place(digest, place)
         if self._expired:
-            self._take_commit(record, known=body is None or not body.get("expired"))
+            self._take_commit(record, known=not body.get("expired"))
 
     def _place(self, digest: str, place: list[Any]) -> None:
         if digest in self._dead:
@@ -72,12 +75,12 @@ class Agreement:
         found = self._sql.execute(_SEQ, (record["event"],)).fetchone()
         if found is None:
             return
+        (seq,) = found
         for path, *rest in record.get("entries", ()):
-            self._versions += self._count(_SAME, *found, path, *rest)
-            if known:
-                self._ends += self._count("SELECT count(*) FROM entry WHERE path = ? AND until = ?", path, *found)
+            self._versions += self._count(_SAME, seq, path, *rest)
+            self._ends[seq] += self._count("SELECT count(*) FROM entry WHERE path = ? AND until = ?", path, seq)
         if not known:
-            self._untold.add(*found)
+            self._untold.add(seq)
 
     def _count(self, query: str, *values: Any) -> int:
         (count,) = self._sql.execute(query, values).fetchone()
@@ -89,7 +92,7 @@ class Agreement:
             if self._versions != self._count(_VERSIONS, self._last):
                 yield "versions of paths from before history was let go of are not what the log says"
             ends = self._sql.execute(_ENDS, (self._last,))
-            if self._ends != sum(count for seq, count in ends if seq not in self._untold):
+            if any(self._ends[seq] != count for seq, count in ends if seq not in self._untold):
                 yield "versions of paths end elsewhere than where the log says"
         for digest, place in self._dead.items():
             if self._told.get(digest) != place:
