@@ -25,7 +25,7 @@ def soak(*arguments: object) -> Any:
 
 @pytest.mark.soak
 def test_everybody_at_once() -> None:
-    told = soak("--seconds", 6)
+    told = soak("--seconds", 5)
     assert told["violations"] == []
     assert told["acknowledged"] > 0
 
