@@ -24,14 +24,12 @@ from lake.objects import ObjectReader
 from lake.repository import Repository
 from lake.stores.base import Stored
 from lake.stores.places import is_pack
-from lake.trash import TRASH
+from lake.trash import GRACE, TRASH
 
-__all__ = ["GRACE", "LOST_AND_FOUND", "GcReport", "collect", "untrash"]
+__all__ = ["LOST_AND_FOUND", "GcReport", "collect", "untrash"]
 
 T = TypeVar("T")
 
-GRACE = 24 * 3600.0
-"""Seconds that a stored file which nothing names is left alone: a put may be about to name it."""
 
 LOST_AND_FOUND = "lost+found"
 """Directory that names what came back from the trash: what nothing names would be collected again."""

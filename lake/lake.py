@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any
 from lake import editing
 from lake.config import find_root
 from lake.errors import AlreadyExists, Conflict, InvalidInput, IsDirectory, NotDirectory, ReadOnly, with_others
-from lake.gc import GRACE, GcReport, collect, untrash
 from lake.ingest import Intake
 from lake.journal.values import (
     ABSENT,
@@ -33,19 +32,20 @@ from lake.paths import split_ref
 from lake.progress import Progress, Silent
 from lake.puts import PutItem, PutOptions
 from lake.reading import LakeView
-from lake.rebuilding import RebuiltJournal, rebuild_journal
 from lake.repository import Repository
 from lake.sources import Job, plan_sources
 from lake.space import Space
 from lake.stores.base import Batch, Method
 from lake.tokens import Tokens
 from lake.transaction import Transaction
-from lake.trash import TRASH
+from lake.trash import GRACE, TRASH
 from lake.tree import Tree
 from lake.writing import LakeTextWriter, LakeWriter
 
 if TYPE_CHECKING:
     from lake.backup.making import BackupReport
+    from lake.gc import GcReport
+    from lake.rebuilding import RebuiltJournal
 
 __all__ = ["Lake", "PutReport"]
 
@@ -90,6 +90,8 @@ class Lake(LakeView, MetadataImports, Space):
     @staticmethod
     def rebuild_journal(root: str | os.PathLike[str] | None = None) -> RebuiltJournal:
         """Make the journal of a lake again from its sealed log: see `lake.rebuilding.rebuild_journal`."""
+        from lake.rebuilding import rebuild_journal
+
         return rebuild_journal(find_root() if root is None else Path(root))
 
     @classmethod
@@ -508,6 +510,8 @@ class Lake(LakeView, MetadataImports, Space):
             LakeLocked: another gc is at work.
             StorageError: something cannot be looked at: nothing was taken away.
         """
+        from lake.gc import collect
+
         return collect(self.repo, grace=grace, trash=trash, dry_run=dry_run, empty_trash=empty_trash)
 
     def untrash(self, names: Sequence[str] = ()) -> Commit | None:
@@ -517,6 +521,8 @@ class Lake(LakeView, MetadataImports, Space):
             NotFound: one is not in the trash (any more).
             InvalidInput: not the name of an object.
         """
+        from lake.gc import untrash
+
         return self.change(untrash(self.repo, names), _describe("untrash", names or ["everything"]))
 
     def _must_write(self) -> None:

@@ -19,7 +19,6 @@ from lake.digest import Digest
 from lake.errors import DamagedObject, LakeError, NotFound, with_others
 from lake.formats.decode_options import DecodeOptions
 from lake.formats.sniffing import HEAD, detect, media_type, suffix_problem
-from lake.fsck import CheckOptions, FsckReport, check_lake
 from lake.globbing import has_pattern, match_paths
 from lake.journal.values import Branch, Commit, Difference, Entry, Json, Kind, Tag
 from lake.objects import ObjectReader, VerifiedFile
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from lake.catalog.session import CatalogConnection
     from lake.finding import Filters, RegionHit, TextHit
+    from lake.fsck import FsckReport
     from lake.runs import RunDesk
 
 __all__ = ["LakeView", "Stat"]
@@ -503,6 +503,8 @@ class LakeView(RecordView, SpectraView, ArrayView):
             InvalidInput: options that contradict each other.
             ReadOnly: a repair of a lake that cannot be written.
         """
+        from lake.fsck import CheckOptions, check_lake
+
         named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         return check_lake(
             self.repo,

@@ -20,7 +20,6 @@ from typing import TypeVar, cast
 from lake.config import BACKUP_FILE, LakeConfig, create_config, load_config
 from lake.digest import Digest
 from lake.errors import AlreadyExists, Collected, InvalidInput, LakeError, NotFound, ReadOnly, StorageError
-from lake.generation_journal import GenerationJournal
 from lake.journal.base import Journal
 from lake.journal.connection import is_unreachable
 from lake.journal.sqlite import SqliteJournal, create
@@ -70,12 +69,23 @@ class Repository:
     """Journal and objects of one lake. Safe for threads; a forked child opens its own connections."""
 
     def __init__(
-        self, root: Path, config: LakeConfig, journal: Journal, *, readonly: bool, system: System | None = None
+        self,
+        root: Path,
+        config: LakeConfig,
+        journal: Journal,
+        *,
+        readonly: bool,
+        refusal: str | None = None,
+        system: System | None = None,
     ) -> None:
-        """``system`` is what everything that writes files of the lake goes through."""
+        """``system`` is what everything that writes files of the lake goes through.
+
+        ``refusal`` is what a journal that is only a catalog's generation says to who would write.
+        """
         self.root = root
         self.config = config
         self.readonly = readonly
+        self._refusal = refusal
         self.journal = journal
         self.system = system or System()
         self.store = LocalStore(root, self.system)
@@ -127,8 +137,9 @@ class Repository:
         root = root.absolute()
         config = load_config(root)
         readonly = readonly or not os.access(root, os.W_OK) or (root / BACKUP_FILE).exists()
-        journal = _open_journal(root, readonly=readonly, timeout=timeout, system=system)
-        return cls(root, config, journal, readonly=readonly or isinstance(journal, GenerationJournal), system=system)
+        journal, refusal = _open_journal(root, readonly=readonly, timeout=timeout, system=system)
+        readonly = readonly or refusal is not None
+        return cls(root, config, journal, readonly=readonly, refusal=refusal, system=system)
 
     def session(self) -> str:
         """The lease under which this process stages files; taken at the first write, kept alive by a thread.
@@ -149,8 +160,8 @@ class Repository:
 
     def refusal(self) -> str:
         """What to say to who would write where the lake is open for reading only."""
-        if isinstance(self.journal, GenerationJournal):
-            return self.journal.refusal
+        if self._refusal is not None:
+            return self._refusal
         if (self.root / BACKUP_FILE).exists():
             return f"{self.root} is a backup: 'lake restore-lake {self.root} DIR' makes a lake of it for writing"
         return f"{self.root} is opened read-only: writing needs write permission on the lake's directory"
@@ -306,14 +317,17 @@ class Repository:
             self.journal.close()
 
 
-def _open_journal(root: Path, *, readonly: bool, timeout: float, system: System | None) -> Journal:
-    """journal.db; where it cannot be opened and nobody could write it, the newest generation of the catalog."""
+def _open_journal(root: Path, *, readonly: bool, timeout: float, system: System | None) -> tuple[Journal, str | None]:
+    """journal.db; where it cannot be opened and nobody could write it, the newest generation of the catalog.
+
+    And then what is to be said to who would write.
+    """
     place = filesystem_of(root)
     if place.network:
         return _generation(root, f"{root} is on a network filesystem ({place.kind})")
     path = root / "journal.db"
     try:
-        return SqliteJournal(path, timeout=timeout, readonly=readonly, system=system)
+        return SqliteJournal(path, timeout=timeout, readonly=readonly, system=system), None
     except (ReadOnly, StorageError) as error:
         # A journal that is damaged, or that could be mended here, must be seen to be.
         if not is_unreachable(path, error):
@@ -321,11 +335,14 @@ def _open_journal(root: Path, *, readonly: bool, timeout: float, system: System 
         return _generation(root, f"{path} cannot be opened where it cannot be written")
 
 
-def _generation(root: Path, why: str) -> Journal:
+def _generation(root: Path, why: str) -> tuple[Journal, str]:
+    # Few lakes are opened so: all others start without it.
+    from lake.generation_journal import GenerationJournal
+
     journal = GenerationJournal(root, why)
     _LOG.warning("%s: reading main as of commit %d from the catalog, nothing newer", why, journal.head)
     # Whatever of a journal it does not have, it refuses.
-    return cast("Journal", journal)
+    return cast("Journal", journal), journal.refusal
 
 
 class _Lease:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lake.catalogs import CatalogDesk
 from lake.errors import InvalidInput
-from lake.expiry import ExpiryReport, expire
 from lake.journal.values import Quota, Share, View
 from lake.paths import clean_path
 from lake.repository import Repository
-from lake.retention import Policy
 from lake.sources import Job
 from lake.tree import Tree
+
+if TYPE_CHECKING:
+    from lake.expiry import ExpiryReport
+    from lake.retention import Policy
 
 __all__ = ["QuotaUse", "Space", "Usage"]
 
@@ -141,6 +143,8 @@ class Space(ABC):
         """
         if not dry_run:
             self._must_write()
+        from lake.expiry import expire
+
         report = expire(self.repo.journal, policy, branch, dry_run=dry_run)
         if report.expired and not dry_run:
             # The last generation tells of what is gone: it is out of use.

@@ -20,10 +20,13 @@ from lake.stores.base import Location, ObjectStore
 from lake.stores.durable import System
 from lake.stores.trash import TrashFolder
 
-__all__ = ["SWEEP_LOCK", "TRASH", "Trash"]
+__all__ = ["GRACE", "SWEEP_LOCK", "TRASH", "Trash"]
 
 SWEEP_LOCK = "sweep.lock"
 """Name of the file that whoever moves stored files queues on."""
+
+GRACE = 24 * 3600.0
+"""Seconds that a stored file which nothing names is left alone: a put may be about to name it."""
 
 TRASH = 14 * 24 * 3600.0
 """Seconds that the trash keeps what was collected, unless told otherwise."""

@@ -6,8 +6,8 @@ import argparse
 
 from lake.cli.output import human, open_lake, print_json
 from lake.errors import InvalidInput
-from lake.gc import GRACE, GcReport
-from lake.trash import TRASH
+from lake.gc import GcReport
+from lake.trash import GRACE, TRASH
 
 __all__ = ["gc"]
 

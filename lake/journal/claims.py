@@ -79,6 +79,8 @@ def admit(sql: sqlite3.Connection, placings: Sequence[Placing]) -> None:
     Raises:
         Collected: gc took one of the files since the probe, or may have.
     """
+    if not placings:
+        return
     (purged,) = sql.execute("SELECT claim FROM purge").fetchone()
     found = {claim.handle: claim for claim in claims(sql, [placing.handle for placing in placings])}
     late = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,11 +72,20 @@ def filesystem_of(path: Path) -> Filesystem:
         place = place.parent
     try:
         if sys.platform == "darwin":
-            printed = subprocess.run(["/sbin/mount"], capture_output=True, timeout=5, check=True).stdout
-            return parse_mount(os.fsdecode(printed), os.path.realpath(place))
+            return parse_mount(_mounted(), os.path.realpath(place))
         return _of_linux(place)
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return _UNKNOWN
+
+
+def _mounted() -> str:
+    """What mount(8) prints. Raises OSError."""
+    import subprocess
+
+    try:
+        return os.fsdecode(subprocess.run(["/sbin/mount"], capture_output=True, timeout=5, check=True).stdout)
+    except subprocess.SubprocessError as error:
+        raise OSError(f"/sbin/mount: {error}") from error
 
 
 def require_local(path: Path) -> None:
